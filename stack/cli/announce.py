@@ -1,0 +1,70 @@
+"""What `tapstack serve` says on standard output: where it is reached, and at the end what it has done.
+
+On a terminal with rich's colours and frame, otherwise as plain lines.
+"""
+
+import sys
+from contextlib import suppress
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from stack import __version__, fastpath
+from stack.addresses import show_ipv4
+from stack.cli.configuration import ServeSettings
+from stack.counters import Counters
+from stack.io.capture import Capture
+from stack.io.privileges import User
+
+_FASTPATHS = {"native": "native, in C", "reference": "reference, in Python (slow)"}
+
+
+def started(settings: ServeSettings, user: User | None, *, persistent: bool) -> None:
+    """The start-up message."""
+    rows = [
+        ("try", f"curl {settings.url}"),
+        ("", f"ping {show_ipv4(settings.address.address)}"),
+        ("kernel side", f"{settings.host_address} on {settings.tap}" + (", made beforehand" if persistent else "")),
+        ("stack side", f"{settings.address}, TCP port {settings.port}"),
+        ("serves", str(settings.directory.resolve()) if settings.directory else "a page about the stack itself"),
+        ("fastpath", _FASTPATHS[fastpath.NAME]),
+    ]
+    if settings.capture:
+        rows.append(("capture", f"{settings.capture} (open it with Wireshark)"))
+    if user:
+        rows.append(("runs as", f"{user.name}: root's privileges are dropped"))
+    stop = "Ctrl-C stops it" if persistent else f"Ctrl-C stops it; {settings.tap} goes with it"
+    with suppress(BrokenPipeError):
+        _print(f"tapstack {__version__}", settings.url, rows, stop)
+        sys.stdout.flush()
+
+
+def _print(title: str, url: str, rows: list[tuple[str, str]], stop: str) -> None:
+    if not sys.stdout.isatty():
+        print(f"{title}: {url}", *(f"  {label:12} {text}" for label, text in rows), f"  {stop}", sep="\n")
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_row("", Text(url, style=f"bold cyan link {url}"))
+    table.add_row()
+    for label, text in rows:
+        table.add_row(Text(label, style="dim"), Text(text, style="green" if label in ("try", "") else ""))
+    console = Console(highlight=False)
+    console.print(
+        Panel(table, title=f"[bold]{title}[/]", title_align="left", subtitle=stop, subtitle_align="left", expand=False)
+    )
+
+
+def stopped(seconds: float, counters: Counters, capture: Capture | None) -> None:
+    """The closing line."""
+    parts = [
+        f"{counters['TcpPassiveOpens']:,} connections",
+        f"{counters['EthInFrames']:,} frames in",
+        f"{counters['EthOutFrames']:,} out",
+        f"{counters['TcpRetransSegs']:,} segments retransmitted",
+    ]
+    if capture:
+        parts.append(f"{capture.frames:,} frames captured")
+    with suppress(BrokenPipeError):
+        print(f"tapstack: stopped after {seconds:.1f} s: {', '.join(parts)}", flush=True)

@@ -1,0 +1,184 @@
+"""What `tapstack serve` is to do, from a TOML file and from the command line, which wins.
+
+Both know the same options, listed once in OPTIONS. Whatever cannot be used raises ConfigurationError with one line
+that names where it stands: `--port` or `tapstack.toml: port`.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from stack.addresses import Ipv4Address, Network, can_be_a_source, interface_address, show_ipv4
+from stack.config import MAXIMUM_MTU, MINIMUM_MTU
+from stack.errors import ConfigurationError
+from stack.io.tap import check_name
+
+
+@dataclass(frozen=True, slots=True)
+class AddressAndPrefix:
+    """An interface's address and the length of its network's prefix."""
+
+    address: Ipv4Address
+    prefix_length: int
+
+    @property
+    def network(self) -> Network:
+        """The network that the address is in."""
+        return Network.of(self.address, self.prefix_length)
+
+    def __str__(self) -> str:
+        return f"{show_ipv4(self.address)}/{self.prefix_length}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """Everything that `tapstack serve` can be told, checked."""
+
+    directory: Path | None
+    tap: str
+    host_address: AddressAndPrefix
+    address: AddressAndPrefix
+    port: int
+    mtu: int
+    capture: Path | None
+    verbose: bool
+
+    @property
+    def default_subnet(self) -> bool:
+        """Whether nobody has chosen the network."""
+        return self.address.network == _address(DEFAULT_ADDRESS).network
+
+    @property
+    def url(self) -> str:
+        """Where the server is found."""
+        port = "" if self.port == 80 else f":{self.port}"
+        return f"http://{show_ipv4(self.address.address)}{port}/"
+
+
+def _device(text: str) -> str:
+    return check_name(text)
+
+
+def _address(text: str) -> AddressAndPrefix:
+    value = AddressAndPrefix(*interface_address(text))
+    network = value.network
+    if not can_be_a_source(value.address):
+        raise ConfigurationError(f"{show_ipv4(value.address)} is not an address that a host can have")
+    if not 8 <= value.prefix_length <= 31:
+        raise ConfigurationError(f"{text} leaves no room for two hosts, or too much: a prefix length is 8 to 31")
+    if network.broadcast is not None and value.address in (network.address, network.broadcast):
+        kind = "network" if value.address == network.address else "broadcast"
+        raise ConfigurationError(f"{show_ipv4(value.address)} is the {kind} address of {network}, not a host's")
+    return value
+
+
+def _number(what: str, lowest: int, highest: int) -> Callable[[int | str], int]:
+    def parse(given: int | str) -> int:
+        number = int(given) if str(given).isascii() and str(given).isdigit() else -1
+        if not lowest <= number <= highest:
+            raise ConfigurationError(f"{given} is not {what}: {lowest} to {highest}")
+        return number
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: `toml` is its type in a file, `parse` checks a value of it and raises ConfigurationError."""
+
+    name: str
+    metavar: str
+    help: str
+    default: Any
+    toml: type
+    parse: Callable[[Any], Any]
+
+
+DEFAULT_ADDRESS: Final = "10.77.0.2/24"
+
+_TOML_TYPES: Final = {str: "a string", int: "an integer", bool: "true or false"}
+
+OPTIONS: Final = (
+    Option("directory", "DIR", "the directory to serve (default: a page that tells about the stack)", None, str, Path),
+    Option("tap", "NAME", "the TAP device, made if it does not exist", "tap0", str, _device),
+    Option("host-address", "ADDRESS/LENGTH", "this machine's address on it", "10.77.0.1/24", str, _address),
+    Option("address", "ADDRESS/LENGTH", "the stack's address on it", DEFAULT_ADDRESS, str, _address),
+    Option("port", "PORT", "the TCP port to serve on", 80, int, _number("a port number", 1, 65535)),
+    Option("mtu", "OCTETS", "largest IP packet of the device", 1500, int, _number("an MTU", MINIMUM_MTU, MAXIMUM_MTU)),
+    Option("capture", "FILE", "write every frame to this file, for Wireshark (pcapng)", None, str, Path),
+    Option("verbose", "", "log every request, and details", False, bool, bool),
+)
+_BY_NAME: Final = {option.name: option for option in OPTIONS}
+
+
+def load(given: Mapping[str, Any], file: Path | None) -> ServeSettings:
+    """The settings from the command line's `given` (by option name; None: not given) and from `file`.
+
+    Raises ConfigurationError.
+    """
+    values = _read_file(file) if file else {}
+    for option in OPTIONS:
+        value = given.get(option.name)
+        if value is not None and value is not False:
+            where = "DIR" if option.name == "directory" else f"--{option.name}"
+            values[option.name] = _parse(option, value, where)
+    for option in OPTIONS:
+        if option.name not in values:
+            values[option.name] = None if option.default is None else option.parse(option.default)
+    settings = ServeSettings(**{name.replace("-", "_"): value for name, value in values.items()})
+    _check_together(settings)
+    return settings
+
+
+def _parse(option: Option, value: Any, where: str) -> Any:
+    try:
+        return option.parse(value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            content = tomllib.load(stream)
+    except OSError as error:
+        raise ConfigurationError(f"--config: cannot read {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--config: {file} is not TOML: {error}") from None
+    values = {}
+    for key, value in content.items():
+        option = _BY_NAME.get(key)
+        if option is None:
+            raise ConfigurationError(f"{file}: {key!r} is not an option; there are {', '.join(_BY_NAME)}")
+        if type(value) is not option.toml:
+            raise ConfigurationError(f"{file}: {key} must be {_TOML_TYPES[option.toml]}, not {value!r}")
+        values[key] = _parse(option, value, f"{file}: {key}")
+        if isinstance(values[key], Path):
+            values[key] = file.parent / values[key]
+    return values
+
+
+def _check_together(settings: ServeSettings) -> None:
+    ours, theirs = settings.address, settings.host_address
+    if ours.network != theirs.network:
+        raise ConfigurationError(
+            f"--address {ours} and --host-address {theirs} are in different networks, {ours.network} and"
+            f" {theirs.network}: they are the two ends of one link"
+        )
+    if ours.address == theirs.address:
+        raise ConfigurationError(f"--address and --host-address are both {ours}: the stack needs an address of its own")
+    if settings.directory is not None:
+        check_directory(settings.directory)
+
+
+def check_directory(directory: Path) -> None:
+    """Raise ConfigurationError unless `directory` can be served by whom we are now."""
+    if not directory.exists():
+        raise ConfigurationError(f"DIR: {directory} does not exist")
+    if not directory.is_dir():
+        raise ConfigurationError(f"DIR: {directory} is not a directory")
+    if not os.access(directory, os.R_OK | os.X_OK):
+        raise ConfigurationError(f"DIR: {directory} cannot be read: permission denied")

@@ -1,0 +1,89 @@
+"""The `tapstack` command.
+
+Exit codes: 0 done, 1 something outside is not as it must be (a device, privileges, a file), 2 the command line or the
+configuration cannot be used. Errors are one line on standard error.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from stack import __version__
+from stack.cli.configuration import OPTIONS, load
+from stack.errors import ConfigurationError, DeviceError
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a wrong command line with one line instead of a usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = _Parser(
+        prog="tapstack", description="A TCP/IP stack in user space, on Linux TAP devices.", allow_abbrev=False
+    )
+    top.add_argument("--version", action="version", version=f"tapstack {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="serve | demo", required=True)
+    serve = commands.add_parser(
+        "serve",
+        help="serve HTTP on a TAP device, until Ctrl-C",
+        description="Serve HTTP on a TAP device with our own TCP/IP stack, until SIGINT or SIGTERM.",
+        epilog="Opening a device needs CAP_NET_ADMIN (sudo; privileges are dropped once it is open), or one that was made"
+        " for you: sudo ip tuntap add tap0 mode tap user $USER",
+        allow_abbrev=False,
+    )
+    _add_options(serve)
+    demo = commands.add_parser(
+        "demo",
+        help="show a request's way through the stack; needs no root",
+        description="Bring the stack up in a network namespace of its own, send it an HTTP request and pings from the"
+        " Linux kernel, and show what happened, layer by layer. Needs no root.",
+        allow_abbrev=False,
+    )
+    demo.add_argument("--in-namespace", action="store_true", help=argparse.SUPPRESS)
+    return top
+
+
+def _add_options(serve: argparse.ArgumentParser) -> None:
+    for option in OPTIONS:
+        text = option.help if option.default in (None, False) else f"{option.help} (default: {option.default})"
+        if option.name == "directory":
+            serve.add_argument(option.name, nargs="?", metavar=option.metavar, help=text)
+        elif option.toml is bool:
+            serve.add_argument(f"-{option.name[0]}", f"--{option.name}", action="store_true", help=text)
+        else:
+            serve.add_argument(f"--{option.name}", metavar=option.metavar, help=text)
+    serve.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with these options by the same names")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments` (default: the process's own); returns the exit code."""
+    try:
+        return _run(vars(parser().parse_args(arguments)))
+    except ConfigurationError as error:
+        print(f"tapstack: {error}", file=sys.stderr)
+        return 2
+    except DeviceError as error:
+        print(f"tapstack: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(options: dict[str, Any]) -> int:
+    # Each command is imported when it is asked for: a wrong command line is to be answered at once.
+    if options["command"] == "demo":
+        from stack.cli import demo
+
+        return demo.run(in_namespace=options["in_namespace"])
+    settings = load({name.replace("_", "-"): value for name, value in options.items()}, options["config"])
+    from stack.cli import serve
+
+    return serve.run(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Every command line and file that cannot be used gets one line that says where and what."""
+
+from pathlib import Path
+
+import pytest
+
+from stack.addresses import ipv4
+from stack.cli.configuration import load
+from stack.cli.main import main
+from stack.errors import ConfigurationError
+
+
+def test_the_defaults() -> None:
+    settings = load({}, None)
+    assert settings.directory is None and settings.capture is None and not settings.verbose
+    assert (settings.tap, settings.port, settings.mtu) == ("tap0", 80, 1500)
+    assert str(settings.host_address) == "10.77.0.1/24" and settings.address.address == ipv4("10.77.0.2")
+    assert settings.url == "http://10.77.0.2/" and settings.default_subnet
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "tapstack.toml"
+    file.write_text('tap = "tap7"\nport = 8080\nverbose = true\ndirectory = "."\ncapture = "x.pcapng"\n')
+    settings = load({"port": "81", "tap": None, "verbose": False}, file)
+    assert (settings.tap, settings.port, settings.verbose) == ("tap7", 81, True)
+    assert settings.url == "http://10.77.0.2:81/"
+    assert settings.directory == tmp_path, "a file's paths are relative to the file"
+    assert settings.capture == tmp_path / "x.pcapng"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("serve --port 0", "--port: 0 is not a port number: 1 to 65535"),
+        ("serve --port 65536", "--port: 65536 is not a port number: 1 to 65535"),
+        ("serve --port http", "--port: http is not a port number: 1 to 65535"),
+        ("serve --port -1", "--port: -1 is not a port number: 1 to 65535"),
+        ("serve --mtu 67", "--mtu: 67 is not an MTU: 68 to 65520"),
+        ("serve --mtu 65521", "--mtu: 65521 is not an MTU: 68 to 65520"),
+        ("serve --tap this-name-is-too-long", "--tap: TAP name 'this-name-is-too-long' has 21 octets; Linux takes at"),
+        ("serve --address 10.77.0.2", "--address: '10.77.0.2' is not an address with a prefix length, such as"),
+        ("serve --address 10.77.0.256/24", "--address: '10.77.0.256' is not an IPv4 address"),
+        ("serve --address 10.77.0.0/24", "--address: 10.77.0.0 is the network address of 10.77.0.0/24"),
+        ("serve --address 10.77.0.255/24", "--address: 10.77.0.255 is the broadcast address of 10.77.0.0/24"),
+        ("serve --address 127.0.0.2/8", "--address: 127.0.0.2 is not an address that a host can have"),
+        ("serve --address 10.77.0.2/32", "--address: 10.77.0.2/32 leaves no room for two hosts"),
+        ("serve --address 10.77.0.1/24", "--address and --host-address are both 10.77.0.1/24"),
+        ("serve --address 10.78.0.2/24", "--address 10.78.0.2/24 and --host-address 10.77.0.1/24 are in different"),
+        ("serve --address 10.77.0.2/16", "are in different networks, 10.77.0.0/16 and 10.77.0.0/24"),
+        ("serve /no/such/directory", "DIR: /no/such/directory does not exist"),
+        ("serve /dev/null", "DIR: /dev/null is not a directory"),
+        ("serve --config /no/such/file", "--config: cannot read /no/such/file: No such file or directory"),
+        ("serve --prot 80", "unrecognized arguments: --prot"),
+        ("serve a b", "unrecognized arguments: b"),
+        ("sevre", "invalid choice: 'sevre'"),
+        ("", "the following arguments are required"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments.split()) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("tapstack: ") and message in output.err
+    assert output.err.count("\n") == 1 and output.err.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prot = 80", "tapstack.toml: 'prot' is not an option; there are directory, tap, host-address"),
+        ("port = '80'", "tapstack.toml: port must be an integer, not '80'"),
+        ("port = true", "tapstack.toml: port must be an integer, not True"),
+        ("port = 0", "tapstack.toml: port: 0 is not a port number: 1 to 65535"),
+        ("tap = 1", "tapstack.toml: tap must be a string, not 1"),
+        ("verbose = 1", "tapstack.toml: verbose must be true or false, not 1"),
+        ("[serve]\nport = 80", "tapstack.toml: 'serve' is not an option"),
+        ("port 80", "tapstack.toml is not TOML: "),
+        ('address = "10.77.0.0/24"', "tapstack.toml: address: 10.77.0.0 is the network address"),
+    ],
+)
+def test_a_wrong_file_names_itself_and_the_key(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "tapstack.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load({}, file)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_help_and_version_are_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["serve", "--help"], ["demo", "--help"], ["--version"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+    output = capsys.readouterr().out
+    assert "--host-address ADDRESS/LENGTH" in output and "(default: 10.77.0.1/24)" in output
