@@ -67,7 +67,6 @@ MOVES: Final[dict[tuple[State, Cause], State]] = {
     (State.SYN_SENT, Cause.CLOSE_CALLED): State.CLOSED,
     (State.SYN_RECEIVED, Cause.SYN_ACKED): State.ESTABLISHED,
     (State.SYN_RECEIVED, Cause.CLOSE_CALLED): State.FIN_WAIT_1,
-    (State.SYN_RECEIVED, Cause.FIN_ARRIVED): State.CLOSE_WAIT,
     (State.ESTABLISHED, Cause.CLOSE_CALLED): State.FIN_WAIT_1,
     (State.ESTABLISHED, Cause.FIN_ARRIVED): State.CLOSE_WAIT,
     (State.FIN_WAIT_1, Cause.FIN_ACKED): State.FIN_WAIT_2,

@@ -1,0 +1,329 @@
+"""One connection: its variables, and the calls of its user (RFC 9293 sections 3.3.1 and 3.9.1).
+
+What happens when a segment arrives is in arrives.py and handshake.py, when something is sent in output.py, when a
+timer fires in timeouts.py: each a set of functions over a Connection, which is the one owner of every variable.
+"""
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stack.clock import Duration, Instant, Timer
+from stack.config import TcpConfig
+from stack.counters import Counters
+from stack.events import CLOSED, READABLE, WRITABLE, Handler
+from stack.octets import Octets
+from stack.transport.tcp import output, timeouts
+from stack.transport.tcp.flow import FlowKey, Path
+from stack.transport.tcp.receiver import Receiver
+from stack.transport.tcp.sender import Sender
+from stack.transport.tcp.states import Cause, State, move
+from stack.transport.tcp.timestamps import Timestamps
+
+if TYPE_CHECKING:
+    from stack.transport.tcp.listener import Listener
+    from stack.transport.tcp.protocol import Tcp
+
+SYNCHRONIZED = frozenset(State) - {State.CLOSED, State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED}
+_RECEIVING = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
+_SENDING = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_SENT, State.SYN_RECEIVED})
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """What can be told about a connection (the STATUS call of RFC 9293 3.9.1.6); durations in nanoseconds."""
+
+    key: FlowKey
+    state: State
+    mss: int
+    send_window: int
+    receive_window: int
+    send_window_shift: int
+    receive_window_shift: int
+    timestamps: bool
+    unacknowledged: int
+    unsent: int
+    unread: int
+    srtt: Duration | None
+    rttvar: Duration
+    rto: Duration
+    cwnd: int
+    ssthresh: int
+    congestion: str
+
+
+class Connection:
+    """The transmission control block.
+
+    `handler` is called with the kinds of events (stack.events) and the instant; `application` is its to use.
+    `error` says how the connection ended when that was not in order, `soft_error` what the network complained of.
+    """
+
+    __slots__ = (
+        "ack_now",
+        "application",
+        "challenges",
+        "challenges_since",
+        "config",
+        "counters",
+        "delayed_ack",
+        "error",
+        "handler",
+        "heard_at",
+        "is_dirty",
+        "is_released",
+        "keep_alive_probes",
+        "keep_alive_timer",
+        "key",
+        "linger",
+        "listener",
+        "nodelay",
+        "path",
+        "path_mtu",
+        "peer_mss",
+        "pending_events",
+        "probing",
+        "receiver",
+        "retransmit",
+        "scaling",
+        "sender",
+        "soft_error",
+        "state",
+        "tcp",
+        "timestamps",
+        "wants_to_write",
+    )
+
+    def __init__(self, tcp: "Tcp", key: FlowKey, path: Path, config: TcpConfig, iss: int, now: Instant) -> None:
+        self.tcp = tcp
+        self.key = key
+        self.path = path
+        self.config = config
+        self.counters: Counters = tcp.counters
+        self.state = State.CLOSED
+        self.path_mtu = path.mtu
+        mss = output.announced_mss(self)
+        self.peer_mss = mss  # until the peer's SYN says
+        self.sender = Sender(config, iss, mss, now)
+        self.receiver = Receiver(config, mss)
+        self.scaling = config.window_scaling  # offered, and after the handshake: agreed on
+        self.timestamps: Timestamps | None = None  # likewise
+        self.listener: Listener | None = None  # whose SYN queue or accept queue this connection is in
+        self.nodelay = not config.nagle
+        self.error: OSError | None = None
+        self.soft_error: OSError | None = None
+        self.handler: Handler | None = None
+        self.application: Any = None
+        self.pending_events = 0
+        self.is_dirty = False  # in Tcp's list of connections that may have something to send
+        self.is_released = False  # close() was called: nobody reads or writes any more
+        self.wants_to_write = False  # a write came up short
+        self.ack_now = False
+        self.probing = False  # the retransmission timer is the persist timer now
+        self.challenges = 0
+        self.challenges_since: Instant = now
+        self.heard_at = now
+        self.keep_alive_probes = 0
+        timer = tcp.timer
+        self.retransmit = timer(self._on_retransmit)
+        self.delayed_ack: Timer = timer(self._on_delayed_ack)
+        self.linger: Timer | None = None
+        self.keep_alive_timer: Timer | None = None
+
+    # What the user asks
+
+    @property
+    def readable(self) -> int:
+        """Octets that can be read now."""
+        return len(self.receiver.buffer)
+
+    @property
+    def writable(self) -> int:
+        """Octets that write() would take now."""
+        if self.state not in _SENDING or self.is_released:
+            return 0
+        return max(self.sender.capacity - len(self.sender.buffer), 0)
+
+    @property
+    def at_end_of_stream(self) -> bool:
+        """Whether the peer's FIN has arrived and everything before it has been read."""
+        return self.receiver.has_finished and not self.receiver.buffer
+
+    def write(self, data: Octets, now: Instant) -> int:
+        """SEND: take as much of `data` as there is room for; the rest waits for WRITABLE.
+
+        Raises the connection's error, BrokenPipeError after shutdown(), OSError(ENOTCONN) before it is opened.
+        """
+        self._check_open()
+        if self.state not in _SENDING:
+            raise BrokenPipeError(errno.EPIPE, "cannot write: this side of the connection is shut down")
+        room = self.sender.capacity - len(self.sender.buffer)
+        taken = len(data)
+        if taken > room:
+            taken = max(room, 0)
+            self.wants_to_write = True
+            data = memoryview(data)[:taken]
+        if not self.sender.has_pending:
+            self.sender.restart_after_idle(now)
+        self.sender.buffer.append(data)
+        self.tcp.mark_dirty(self)
+        return taken
+
+    def read(self, limit: int, now: Instant) -> bytes:
+        """RECEIVE: up to `limit` octets; b"" when there are none (see at_end_of_stream). Raises the error."""
+        receiver = self.receiver
+        if receiver.buffer:
+            data = receiver.buffer.read(limit)
+            if self.state in _RECEIVING and receiver.wants_to_update():
+                self.ack_now = True
+                self.tcp.mark_dirty(self)
+            return data
+        if self.error is not None:
+            raise self.error
+        return b""
+
+    def shutdown(self, now: Instant) -> None:
+        """CLOSE of RFC 9293 3.9.1.4: no more will be written; a FIN follows what was. Reading goes on."""
+        self._check_open()
+        if self.state not in _SENDING:
+            return
+        if self.state is State.SYN_SENT:
+            self.finish(Cause.CLOSE_CALLED, None, now)
+            return
+        self.sender.fin_queued = True
+        self.wants_to_write = False
+        if self.state is not State.SYN_RECEIVED or not self.sender.buffer:
+            self.move(Cause.CLOSE_CALLED, now)
+        self.tcp.mark_dirty(self)
+
+    def close(self, now: Instant) -> None:
+        """Let go of the connection: shut down, or reset when the peer's octets would be lost (RFC 2525 2.17)."""
+        if self.is_released:
+            return
+        self.is_released = True
+        self.handler = None
+        if self.state is State.CLOSED:
+            return
+        if self.receiver.buffer or self.receiver.has_gap:
+            self.receiver.discard()
+            self.abort(now)
+            return
+        self.shutdown(now)
+        if self.state is State.FIN_WAIT_2:
+            timeouts.start_linger(self, self.config.fin_wait_2_timeout, now)
+        elif self.state not in (State.CLOSED, State.TIME_WAIT):
+            timeouts.start_linger(self, self.config.orphan_timeout, now)
+
+    def abort(self, now: Instant) -> None:
+        """ABORT of RFC 9293 3.9.1.5: forget everything and tell the peer with a reset."""
+        if self.state is State.CLOSED:
+            return
+        if self.state in SYNCHRONIZED - {State.TIME_WAIT, State.LAST_ACK, State.CLOSING} or (
+            self.state is State.SYN_RECEIVED
+        ):
+            output.send_reset(self, now)
+        self.finish(Cause.ABORTED, ConnectionAbortedError(errno.ECONNABORTED, "the connection was aborted here"), now)
+
+    def set_keep_alive(self, enabled: bool, now: Instant) -> None:
+        """Switch keep-alive probes on or off (RFC 9293 3.8.4); the connection's config has their times."""
+        if not enabled:
+            if self.keep_alive_timer is not None:
+                self.keep_alive_timer.disarm()
+                self.keep_alive_timer = None
+            return
+        if self.keep_alive_timer is None and self.state is not State.CLOSED:
+            self.keep_alive_timer = self.tcp.timer(self._on_keep_alive)
+            self.keep_alive_timer.arm(now + self.config.keep_alive_idle)
+
+    def info(self) -> ConnectionInfo:
+        """What the connection knows of itself now."""
+        sender, receiver = self.sender, self.receiver
+        return ConnectionInfo(
+            key=self.key,
+            state=self.state,
+            mss=sender.mss,
+            send_window=sender.wnd,
+            receive_window=receiver.window,
+            send_window_shift=sender.shift,
+            receive_window_shift=receiver.shift,
+            timestamps=self.timestamps is not None,
+            unacknowledged=sender.flight,
+            unsent=max(sender.unsent, 0),
+            unread=len(receiver.buffer),
+            srtt=sender.rtt.srtt,
+            rttvar=sender.rtt.rttvar,
+            rto=sender.rtt.rto,
+            cwnd=sender.congestion.cwnd,
+            ssthresh=sender.congestion.ssthresh,
+            congestion=sender.congestion.name,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.key} {self.state.name}>"
+
+    # What the protocol does
+
+    def move(self, cause: Cause, now: Instant) -> None:
+        """Change the state; the only place where it changes."""
+        self.state = move(self.state, cause)
+        if self.state is State.TIME_WAIT:
+            self.retransmit.disarm()
+            timeouts.start_linger(self, 2 * self.config.maximum_segment_lifetime, now)
+            self.tcp.entered_time_wait(self, now)
+            self.post(CLOSED)
+        elif self.state is State.FIN_WAIT_2 and self.is_released:
+            timeouts.start_linger(self, self.config.fin_wait_2_timeout, now)
+
+    def finish(self, cause: Cause, error: OSError | None, now: Instant) -> None:
+        """End in CLOSED: stop the timers, let the tables forget the connection, tell the user."""
+        was_over = self.state is State.TIME_WAIT
+        if self.state in (State.SYN_SENT, State.SYN_RECEIVED) and cause is not Cause.CLOSE_CALLED:
+            self.counters["TcpAttemptFails"] += 1
+        elif self.state in (State.ESTABLISHED, State.CLOSE_WAIT):
+            self.counters["TcpEstabResets"] += 1
+        self.move(cause, now)
+        self.error = error
+        for timer in (self.retransmit, self.delayed_ack, self.linger, self.keep_alive_timer):
+            if timer is not None:
+                timer.disarm()
+        self.sender.buffer.clear()
+        if error is not None:
+            self.receiver.discard()
+        self.tcp.forget(self, now)
+        if not was_over:
+            self.post(CLOSED)
+
+    def post(self, kinds: int) -> None:
+        """Tell the user, if anybody still holds the connection."""
+        if not self.is_released and self.listener is None:
+            self.tcp.events.post(self, kinds)
+
+    def retransmission_deadline(self, now: Instant) -> Instant:
+        """When to retransmit, or to give up if that is earlier."""
+        return min(now + self.sender.rtt.rto, max(timeouts.give_up_at(self), now + 1))
+
+    def on_room(self) -> None:
+        """Octets were acknowledged: a short write can go on once half of the buffer is free."""
+        if self.wants_to_write and 2 * len(self.sender.buffer) <= self.sender.capacity:
+            self.wants_to_write = False
+            self.post(WRITABLE)
+
+    def on_readable(self) -> None:
+        """Octets have arrived in order."""
+        self.post(READABLE)
+
+    def _check_open(self) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.state is State.CLOSED:
+            raise OSError(errno.ENOTCONN, "the connection is closed")
+
+    def _on_retransmit(self, now: Instant) -> None:
+        timeouts.on_retransmit(self, now)
+
+    def _on_delayed_ack(self, now: Instant) -> None:
+        self.counters["TcpDelayedAcks"] += 1
+        output.send_ack(self, now)
+
+    def _on_keep_alive(self, now: Instant) -> None:
+        timeouts.on_keep_alive(self, now)

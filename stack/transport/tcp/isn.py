@@ -1,0 +1,27 @@
+"""Initial sequence numbers and time stamp offsets that nobody outside can guess (RFC 6528, RFC 7323 5.4)."""
+
+import struct
+from hashlib import blake2s
+from typing import Final
+
+from stack.clock import MICROSECOND, Instant
+from stack.transport.tcp.flow import FlowKey
+from stack.transport.tcp.sequence import MASK
+
+_TICK: Final = 4 * MICROSECOND  # M of RFC 6528 section 3
+_FLOW = struct.Struct("!IHIH")
+
+
+def initial_sequence_number(secret: bytes, key: FlowKey, now: Instant) -> int:
+    """ISN = M + F(localip, localport, remoteip, remoteport, secretkey), with BLAKE2s for F."""
+    return now // _TICK + _keyed(secret, b"isn", key) & MASK
+
+
+def timestamp_offset(secret: bytes, key: FlowKey) -> int:
+    """What is added to the clock of 1 ms in this connection's time stamps: it hides how long we have been up."""
+    return _keyed(secret, b"ts", key)
+
+
+def _keyed(secret: bytes, purpose: bytes, key: FlowKey) -> int:
+    digest = blake2s(_FLOW.pack(*key), digest_size=4, key=secret[:32], person=purpose)
+    return int.from_bytes(digest.digest(), "big")

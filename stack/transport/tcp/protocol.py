@@ -1,0 +1,213 @@
+"""TCP of one host: who gets a segment, who may open a connection, and who has something to send."""
+
+import errno
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from stack.addresses import UNSPECIFIED, Ipv4Address, is_multicast
+from stack.clock import Instant, Timer, TimerQueue
+from stack.config import TcpConfig
+from stack.counters import Counters
+from stack.events import EventQueue
+from stack.transport.tcp import arrives, handshake, icmp_errors, output
+from stack.transport.tcp.connection import Connection
+from stack.transport.tcp.flow import FlowKey, IcmpReport, PathFinder, RandomSource
+from stack.transport.tcp.isn import initial_sequence_number
+from stack.transport.tcp.listener import Listener
+from stack.transport.tcp.ports import ephemeral_port
+from stack.transport.tcp.sequence import MASK
+from stack.transport.tcp.states import Cause
+from stack.wire.tcp import ACK, RST, SYN, Segment
+
+_NO_WINDOW: Final = 0
+
+
+class Tcp:
+    """The connections and listeners of a host. `secret` keys the hash of initial sequence numbers (RFC 6528)."""
+
+    def __init__(
+        self,
+        config: TcpConfig,
+        counters: Counters,
+        timers: TimerQueue,
+        events: EventQueue,
+        paths: PathFinder,
+        secret: bytes,
+        random: RandomSource,
+    ) -> None:
+        self.config = config
+        self.counters = counters
+        self.events = events
+        self.secret = secret
+        self._timers = timers
+        self._paths = paths
+        self._random = random
+        self._connections: dict[tuple[int, int, int, int], Connection] = {}
+        self._listeners: dict[tuple[int, int], Listener] = {}
+        self._time_wait: dict[Connection, None] = {}
+        self._dirty: list[Connection] = []
+
+    # What the user asks
+
+    def listen(self, address: Ipv4Address, port: int, backlog: int | None, config: TcpConfig | None) -> Listener:
+        """The passive OPEN. Raises OSError(EADDRINUSE)."""
+        config = config or self.config
+        if not 0 < port < 65536:
+            raise OSError(errno.EINVAL, f"a TCP port is 1 to 65535, not {port}")
+        if (address, port) in self._listeners:
+            raise OSError(errno.EADDRINUSE, f"TCP port {port} is being listened on already")
+        listener = Listener(self, address, port, max(backlog or config.backlog, 1), config)
+        self._listeners[address, port] = listener
+        return listener
+
+    def connect(
+        self,
+        remote: Ipv4Address,
+        remote_port: int,
+        now: Instant,
+        local: Ipv4Address | None = None,
+        local_port: int | None = None,
+        config: TcpConfig | None = None,
+    ) -> Connection:
+        """The active OPEN. Raises OSError: EADDRINUSE, EADDRNOTAVAIL, ENETUNREACH, EINVAL."""
+        if not 0 < remote_port < 65536 or remote == UNSPECIFIED:
+            raise OSError(errno.EINVAL, "cannot connect to an unspecified address or port")
+        if is_multicast(remote) or self._paths.is_broadcast(remote):
+            raise OSError(errno.ENETUNREACH, "TCP connects to one host, not to a group (RFC 9293 MUST-59)")
+        address = local if local is not None else self._paths.source_for(remote)
+        if local_port is None:
+            local_port = ephemeral_port(
+                self.config.ephemeral_ports,
+                self._random,
+                lambda port: (address, port, remote, remote_port) not in self._connections,
+            )
+        key = FlowKey(address, local_port, remote, remote_port)
+        if key in self._connections:
+            raise OSError(errno.EADDRINUSE, "connection already exists")
+        connection = self._new_connection(key, config or self.config, now)
+        handshake.open_actively(connection, now)
+        return connection
+
+    def connections(self) -> Iterable[Connection]:
+        """Every connection, in whatever state."""
+        return self._connections.values()
+
+    # What arrives
+
+    def receive(self, src: Ipv4Address, dst: Ipv4Address, seg: Segment, now: Instant) -> None:
+        """A segment with a right checksum, for an address of ours (RFC 9293 3.10.7)."""
+        connection = self._connections.get((dst, seg.dst_port, src, seg.src_port))
+        if connection is not None:
+            arrives.on_segment(connection, seg, now)
+            return
+        key = FlowKey(dst, seg.dst_port, src, seg.src_port)
+        listener = self.listener_for(dst, seg.dst_port)
+        if listener is None or seg.flags & (ACK | RST):
+            # CLOSED (3.10.7.1); or LISTEN (3.10.7.2): first RST, second ACK
+            self.counters["TcpNoConnection"] += 1
+            self._reset_stray(key, seg, now)
+        elif seg.flags & SYN:
+            self.on_syn(listener, key, seg, now)
+        else:
+            self.counters["TcpNoConnection"] += 1
+
+    def process(self, connection: Connection, seg: Segment, now: Instant) -> None:
+        """Process what is left of a segment whose SYN has been dealt with."""
+        arrives.on_segment(connection, seg, now)
+
+    def on_syn(self, listener: Listener, key: FlowKey, seg: Segment, now: Instant) -> None:
+        """A SYN for a listener: a connection of its own, if the backlog has room."""
+        if listener.is_full or not key.remote_port:
+            self.counters["TcpListenOverflows"] += 1
+            return
+        try:
+            connection = self._new_connection(key, listener.config, now)
+        except OSError:
+            self.counters["IpOutNoRoutes"] += 1  # a peer that we have no way back to
+            return
+        listener.add(connection)
+        handshake.open_passively(connection, seg, now)
+
+    def on_icmp_error(self, report: IcmpReport, now: Instant) -> None:
+        """An ICMP error quotes a segment of ours (RFC 5927)."""
+        ports = int.from_bytes(report.quoted[:4], "big")
+        connection = self._connections.get((report.src, ports >> 16, report.dst, ports & 0xFFFF))
+        if connection is None:
+            self.counters["IcmpInQuoteUnmatched"] += 1
+        else:
+            icmp_errors.on_icmp_error(connection, report, now)
+
+    # What connections ask
+
+    def timer(self, action: Callable[[Instant], None]) -> Timer:
+        """A new timer of this host."""
+        return Timer(self._timers, action)
+
+    def mark_dirty(self, connection: Connection) -> None:
+        """`connection` may have something to send; it does when the host's frames are taken."""
+        if not connection.is_dirty:
+            connection.is_dirty = True
+            self._dirty.append(connection)
+
+    def flush(self, now: Instant) -> None:
+        """Let every connection that has something to send do so, as far as there is room for frames."""
+        dirty, self._dirty = self._dirty, []
+        for index, connection in enumerate(dirty):
+            connection.is_dirty = False
+            if not output.flush(connection, now):
+                connection.is_dirty = True
+                self._dirty[:0] = dirty[index:]
+                return
+
+    def listener_for(self, address: Ipv4Address, port: int) -> Listener | None:
+        """Who listens on `port` of `address`: the listener for just that address before one for all."""
+        return self._listeners.get((address, port)) or self._listeners.get((UNSPECIFIED, port))
+
+    def remove_listener(self, listener: Listener) -> None:
+        """`listener` is closed."""
+        del self._listeners[listener.address, listener.port]
+
+    def entered_time_wait(self, connection: Connection, now: Instant) -> None:
+        """Bound the number of connections in TIME-WAIT: the oldest makes room."""
+        self._time_wait[connection] = None
+        if len(self._time_wait) > self.config.time_wait_limit:
+            self.counters["TcpTimeWaitOverflows"] += 1
+            next(iter(self._time_wait)).finish(Cause.TIME_WAIT_OVER, None, now)
+
+    def forget(self, connection: Connection, now: Instant) -> None:
+        """`connection` is CLOSED."""
+        self._connections.pop(connection.key, None)
+        self._time_wait.pop(connection, None)
+        if connection.listener is not None:
+            connection.listener.forget(connection)
+
+    def reset_unacceptable(self, key: FlowKey, seg: Segment, now: Instant) -> None:
+        """Answer an ACK for something never sent, before the connection is synchronized: <SEQ=SEG.ACK><CTL=RST>."""
+        self._send_reset(key, seg.ack, 0, RST, now)
+
+    def _new_connection(self, key: FlowKey, config: TcpConfig, now: Instant) -> Connection:
+        iss = initial_sequence_number(self.secret, key, now)
+        connection = Connection(self, key, self._paths.path(key), config, iss, now)
+        self._connections[key] = connection
+        if config.keep_alive:
+            connection.set_keep_alive(True, now)
+        return connection
+
+    def _reset_stray(self, key: FlowKey, seg: Segment, now: Instant) -> None:
+        """RFC 9293 3.10.7.1: answer so that the sender of `seg` finds the reset acceptable."""
+        if seg.flags & RST:
+            return
+        if seg.flags & ACK:
+            self._send_reset(key, seg.ack, 0, RST, now)
+        else:
+            self._send_reset(key, 0, (seg.seq + seg.length) & MASK, RST | ACK, now)
+
+    def _send_reset(self, key: FlowKey, seq: int, ack: int, flags: int, now: Instant) -> None:
+        try:
+            path = self._paths.path(key)
+        except OSError:
+            self.counters["IpOutNoRoutes"] += 1
+            return
+        self.counters["TcpOutRsts"] += 1
+        self.counters["TcpOutSegs"] += 1
+        path.send(seq, ack, flags, _NO_WINDOW, b"", b"", path.link_mtu, now)

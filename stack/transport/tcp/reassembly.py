@@ -1,0 +1,57 @@
+"""Octets that arrived ahead of a gap (RFC 9293 section 3.10.7.4, seventh).
+
+A circular store, as large as the window can be, addressed by stream offset, and a sorted list of the ranges that it
+holds. An octet that is held already is kept: the first arrival wins, so that a later forgery cannot change it. The
+number of ranges is bounded: what an attacker can make us remember, and search, is bounded with it.
+"""
+
+from array import array
+
+from stack import fastpath
+from stack.octets import Octets
+
+
+class Reassembly:
+    """The out-of-order store of one connection; it has memory only while it holds something."""
+
+    __slots__ = ("_count", "_ranges", "_store", "_window")
+
+    def __init__(self, window: int, ranges: int) -> None:
+        self._window = window
+        self._ranges = array("Q", bytes(16 * ranges))
+        self._store: bytearray | None = None
+        self._count = 0
+
+    def insert(self, offset: int, payload: Octets) -> bool:
+        """Keep `payload`, which lies at stream offset `offset`; False when it would make one range too many."""
+        if self._store is None:
+            self._store = bytearray(self._window)
+        count = fastpath.reassemble(self._store, self._ranges, self._count, offset, payload)
+        if count < 0:
+            return False
+        self._count = count
+        return True
+
+    def take(self, offset: int) -> bytes:
+        """Remove and return what is held from `offset` on without a gap; b"" when there is nothing."""
+        while self._count and self._ranges[1] <= offset:
+            self._drop_first()
+        if not self._count or self._ranges[0] > offset or self._store is None:
+            return b""
+        end = self._ranges[1]
+        size = len(self._store)
+        start, stop = offset % size, (end - 1) % size + 1
+        octets = self._store[start:stop] if start < stop else self._store[start:] + self._store[:stop]
+        self._drop_first()
+        return bytes(octets)
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """The stream offsets held: sorted pairs of first and one past the last."""
+        return [(self._ranges[2 * i], self._ranges[2 * i + 1]) for i in range(self._count)]
+
+    def _drop_first(self) -> None:
+        count = self._count
+        self._ranges[0 : 2 * count - 2] = self._ranges[2 : 2 * count]
+        self._count = count - 1
+        if not self._count:
+            self._store = None

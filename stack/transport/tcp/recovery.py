@@ -1,0 +1,65 @@
+"""Loss recovery: fast retransmit and fast recovery, NewReno (RFC 5681 3.2, RFC 6582), limited transmit (RFC 3042).
+
+Recovery decides that a segment was lost and how much may be in flight meanwhile; the congestion control decides what
+the loss means for the rate. `recover` keeps the losses of one window from counting twice.
+"""
+
+from typing import Final
+
+from stack.clock import Instant
+from stack.transport.tcp.congestion import CongestionControl
+from stack.transport.tcp.sequence import seq_lt
+
+DUPLICATE_THRESHOLD: Final = 3
+
+
+class Recovery:
+    """The state of loss recovery of one connection."""
+
+    __slots__ = ("active", "duplicates", "recover")
+
+    def __init__(self, iss: int) -> None:
+        self.duplicates = 0
+        self.active = False
+        self.recover = iss
+
+    def allowance(self, mss: int) -> int:
+        """Octets that may be sent beyond cwnd: limited transmit on the first two duplicate ACKs (RFC 3042)."""
+        return 0 if self.active else min(self.duplicates, 2) * mss
+
+    def on_duplicate(self, una: int, high: int, flight: int, congestion: CongestionControl, now: Instant) -> bool:
+        """A duplicate ACK arrived; `high` is the highest sequence number sent. True: retransmit at SND.UNA now."""
+        self.duplicates += 1
+        if self.active:
+            congestion.cwnd += congestion.mss  # a segment has left the network (RFC 5681 3.2 step 4)
+            return False
+        if self.duplicates != DUPLICATE_THRESHOLD or not seq_lt(self.recover, una):
+            return False
+        self.active = True
+        self.recover = high
+        congestion.on_loss(flight, now)
+        congestion.cwnd = congestion.ssthresh + DUPLICATE_THRESHOLD * congestion.mss
+        return True
+
+    def on_ack(self, acked: int, ack: int, before: int, after: int, congestion: CongestionControl, now: Instant) -> bool:
+        """`ack` acknowledges `acked` new octets; `before` and `after` are FlightSize. True: retransmit at SND.UNA."""
+        self.duplicates = 0
+        if not self.active:
+            congestion.on_ack(acked, before, now)
+            return False
+        mss = congestion.mss
+        if seq_lt(ack, self.recover):  # a partial acknowledgment: the next hole (RFC 6582 3.2 step 3)
+            congestion.cwnd = max(congestion.cwnd - acked, 0)
+            if acked >= mss:
+                congestion.cwnd += mss
+            congestion.cwnd = max(congestion.cwnd, mss)
+            return True
+        self.active = False
+        congestion.cwnd = min(congestion.ssthresh, max(after, mss) + mss)
+        return False
+
+    def on_timeout(self, high: int) -> None:
+        """Leave recovery, and do not enter it again for what was sent before (RFC 6582 3.2, RFC 6582 4)."""
+        self.active = False
+        self.duplicates = 0
+        self.recover = high

@@ -1,0 +1,111 @@
+"""What happens when a timer of a connection fires (RFC 9293 section 3.10.8, RFC 6298 section 5)."""
+
+import errno
+from typing import TYPE_CHECKING
+
+from stack.clock import Duration, Instant
+from stack.transport.tcp import output
+from stack.transport.tcp.states import Cause, State
+
+if TYPE_CHECKING:
+    from stack.transport.tcp.connection import Connection
+
+
+def on_retransmit(connection: "Connection", now: Instant) -> None:
+    """The retransmission timer: for a SYN, as the persist timer, or for data and FIN."""
+    sender = connection.sender
+    if connection.probing:
+        _on_persist(connection, now)
+        return
+    if now >= give_up_at(connection):
+        _time_out(connection, now)
+        return
+    connection.counters["TcpTimeouts"] += 1
+    if sender.una == sender.iss:
+        sender.retransmissions += 1
+        sender.rtt.back_off()
+        output.send_syn(connection, now)
+        connection.retransmit.arm(connection.retransmission_deadline(now))
+    else:
+        sender.on_timeout(now)
+        output.transmit(connection, now)
+        if connection.retransmit.deadline is None:
+            connection.retransmit.arm(connection.retransmission_deadline(now))
+    if sender.retransmissions == connection.config.retransmit_r1:
+        connection.path.doubt(now)
+
+
+def give_up_at(connection: "Connection") -> Instant:
+    """R2 (RFC 9293 3.8.3): when what is outstanding has been outstanding for too long."""
+    config = connection.config
+    limit: Duration | None
+    if connection.state is State.SYN_SENT:
+        limit = config.syn_timeout
+    elif connection.state is State.SYN_RECEIVED:
+        limit = config.syn_received_timeout
+    else:
+        limit = config.user_timeout
+    return connection.sender.progress_at + limit if limit is not None else 1 << 100
+
+
+def start_linger(connection: "Connection", duration: Duration, now: Instant) -> None:
+    """Arm the timer that ends what nobody waits for: TIME-WAIT, and a closed connection that does not get on."""
+    if connection.linger is None:
+        connection.linger = connection.tcp.timer(lambda at: _on_linger(connection, at))
+    connection.linger.arm(now + duration)
+
+
+def on_progress(connection: "Connection", now: Instant) -> None:
+    """The peer of a closed connection has acknowledged something new: it may go on."""
+    if connection.state not in (State.FIN_WAIT_2, State.TIME_WAIT):
+        start_linger(connection, connection.config.orphan_timeout, now)
+
+
+def on_keep_alive(connection: "Connection", now: Instant) -> None:
+    """The keep-alive timer: probe, wait, or give up (RFC 9293 3.8.4)."""
+    timer, config = connection.keep_alive_timer, connection.config
+    if timer is None:
+        return
+    idle_until = connection.heard_at + config.keep_alive_idle
+    if connection.state in (State.SYN_SENT, State.SYN_RECEIVED) or connection.sender.flight:
+        timer.arm(now + config.keep_alive_idle)
+    elif now < idle_until:
+        timer.arm(idle_until)
+    elif connection.keep_alive_probes >= config.keep_alive_probes:
+        connection.counters["TcpKeepAliveTimeouts"] += 1
+        output.send_reset(connection, now)
+        connection.finish(Cause.TIMED_OUT, TimeoutError(errno.ETIMEDOUT, "keep-alive probes went unanswered"), now)
+    else:
+        connection.keep_alive_probes += 1
+        output.send_keep_alive(connection, now)
+        timer.arm(now + config.keep_alive_interval)
+
+
+def _on_persist(connection: "Connection", now: Instant) -> None:
+    # The window may stay closed for as long as the peer answers (RFC 9293 MUST-37); a peer that does not is dead.
+    sender = connection.sender
+    timeout = connection.config.user_timeout
+    if timeout is not None and now - max(connection.heard_at, sender.progress_at) >= timeout:
+        _time_out(connection, now)
+        return
+    output.send_probe(connection, now)
+    sender.probes += 1
+    connection.retransmit.arm(now + min(sender.rtt.rto << min(sender.probes, 16), connection.config.maximum_rto))
+
+
+def _time_out(connection: "Connection", now: Instant) -> None:
+    error = connection.soft_error or TimeoutError(errno.ETIMEDOUT, "the peer did not acknowledge in time")
+    if connection.state not in (State.SYN_SENT, State.SYN_RECEIVED):
+        connection.counters["TcpUserTimeouts"] += 1
+    connection.finish(Cause.TIMED_OUT, error, now)
+
+
+def _on_linger(connection: "Connection", now: Instant) -> None:
+    if connection.state is State.TIME_WAIT:
+        connection.finish(Cause.TIME_WAIT_OVER, None, now)
+        return
+    connection.counters["TcpOrphansAborted"] += 1
+    if connection.state is State.FIN_WAIT_2:
+        connection.finish(Cause.TIMED_OUT, None, now)
+    else:
+        connection.abort(now)
