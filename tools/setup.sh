@@ -13,14 +13,27 @@ setup_fail() {
     exit 1
 }
 
-# Prints the newest Python from 3.11 on; $PYTHON, if set, is taken instead of searching.
+# Runs a command as the owner of the checkout.
+setup_as_owner() {
+    local uid gid
+    uid=$(stat -c %u "$tapstack_root")
+    gid=$(stat -c %g "$tapstack_root")
+    if ((EUID == 0 && uid != 0)) && [[ $(cat /proc/self/uid_map) == *4294967295 ]]; then
+        HOME=$(getent passwd "$uid" | cut -d: -f6) setpriv --reuid "$uid" --regid "$gid" --clear-groups "$@"
+    else
+        "$@"
+    fi
+}
+
+# Prints the path of a Python from 3.11 on; $PYTHON, if set, is taken instead of searching.
 setup_find_python() {
     local candidate
     for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            command -v "$candidate"
-            return
-        fi
+        setup_as_owner "$candidate" -c '
+import sys
+if sys.version_info < (3, 11):
+    sys.exit(1)
+print(sys.executable)' 2>/dev/null && return
     done
     if [[ -n ${PYTHON:-} ]]; then
         setup_fail "PYTHON=$PYTHON is not a Python from 3.11 on"
@@ -43,18 +56,6 @@ setup_check_packages() {
     fi
     if ((${#missing[@]})); then
         setup_fail "the C part cannot be built: ${missing[*]} missing. Install with:  sudo apt-get install ${missing[*]}"
-    fi
-}
-
-# Runs a command as the owner of the checkout.
-setup_as_owner() {
-    local uid gid
-    uid=$(stat -c %u "$tapstack_root")
-    gid=$(stat -c %g "$tapstack_root")
-    if ((EUID == 0 && uid != 0)) && [[ $(cat /proc/self/uid_map) == *4294967295 ]]; then
-        HOME=$(getent passwd "$uid" | cut -d: -f6) setpriv --reuid "$uid" --regid "$gid" --init-groups "$@"
-    else
-        "$@"
     fi
 }
 
