@@ -13,13 +13,14 @@ setup_fail() {
     exit 1
 }
 
-# Runs a command as the owner of the checkout.
+# Runs a command as the owner of the checkout. (By env, since setpriv itself still finds what only root can read.)
 setup_as_owner() {
     local uid gid
     uid=$(stat -c %u "$tapstack_root")
     gid=$(stat -c %g "$tapstack_root")
-    if ((EUID == 0 && uid != 0)) && [[ $(cat /proc/self/uid_map) == *4294967295 ]]; then
-        HOME=$(getent passwd "$uid" | cut -d: -f6) setpriv --reuid "$uid" --regid "$gid" --clear-groups "$@"
+    if ((EUID == 0 && uid != 0)) && [[ $(</proc/self/uid_map) == *4294967295 ]]; then
+        setpriv --reuid "$uid" --regid "$gid" --clear-groups \
+            env "HOME=$(getent passwd "$uid" | cut -d: -f6)" "$@"
     else
         "$@"
     fi
