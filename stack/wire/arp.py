@@ -1,4 +1,4 @@
-"""ARP packets for IPv4 over Ethernet (RFC 826)."""
+"""ARP for IPv4 over Ethernet (RFC 826)."""
 
 import struct
 from dataclasses import dataclass
@@ -7,18 +7,20 @@ from typing import Final
 from stack.addresses import Ipv4Address, MacAddress
 from stack.errors import MalformedPacket
 from stack.octets import Octets
+from stack.wire.ethernet import ETHERTYPE_IPV4
 
 REQUEST: Final = 1
 REPLY: Final = 2
 
-_PACKET = struct.Struct("!HHBBH6sI6sI")
-_HARDWARE_ETHERNET: Final = 1
-_PROTOCOL_IPV4: Final = 0x0800
+HARDWARE_ETHERNET: Final = 1
+_PACKET: Final = struct.Struct("!HHBBH6sI6sI")
+_MAC_LENGTH: Final = 6
+_ADDRESS_LENGTH: Final = 4
 
 
 @dataclass(slots=True)
 class ArpPacket:
-    """ar$op, ar$sha, ar$spa, ar$tha, ar$tpa."""
+    """ar$op, ar$sha, ar$spa, ar$tha and ar$tpa of RFC 826."""
 
     operation: int
     sender_mac: MacAddress
@@ -28,22 +30,24 @@ class ArpPacket:
 
 
 def parse(payload: Octets) -> ArpPacket:
-    """The packet at the start of `payload` (padding may follow). Raises MalformedPacket."""
+    """The packet; octets behind it are Ethernet's padding. Raises MalformedPacket, also for other address kinds."""
     if len(payload) < _PACKET.size:
-        raise MalformedPacket(f"ARP: a packet for IPv4 has {_PACKET.size} octets, there are {len(payload)}")
-    hardware, protocol, hlen, plen, operation, sha, spa, tha, tpa = _PACKET.unpack_from(payload)
-    if (hardware, hlen) != (_HARDWARE_ETHERNET, 6):
-        raise MalformedPacket(f"ARP: hardware type {hardware} with {hlen} octets is not Ethernet, which is 1 with 6")
-    if (protocol, plen) != (_PROTOCOL_IPV4, 4):
-        raise MalformedPacket(f"ARP: protocol {protocol:#06x} with {plen} octets is not IPv4, which is 0x0800 with 4")
-    if operation not in (REQUEST, REPLY):
-        raise MalformedPacket(f"ARP: operation {operation} is neither request (1) nor reply (2)")
-    return ArpPacket(operation, sha, spa, tha, tpa)
+        raise MalformedPacket(f"ARP: a packet has {_PACKET.size} octets, the frame carries {len(payload)}")
+    hardware, protocol, mac_length, address_length, *rest = _PACKET.unpack_from(payload)
+    if hardware != HARDWARE_ETHERNET:
+        raise MalformedPacket(f"ARP: hardware type is {hardware}, Ethernet's is {HARDWARE_ETHERNET}")
+    if protocol != ETHERTYPE_IPV4:
+        raise MalformedPacket(f"ARP: protocol type is {protocol:#06x}, IPv4's is {ETHERTYPE_IPV4:#06x}")
+    if mac_length != _MAC_LENGTH:
+        raise MalformedPacket(f"ARP: hardware address length is {mac_length}, Ethernet's is {_MAC_LENGTH}")
+    if address_length != _ADDRESS_LENGTH:
+        raise MalformedPacket(f"ARP: protocol address length is {address_length}, IPv4's is {_ADDRESS_LENGTH}")
+    return ArpPacket(*rest)
 
 
 def build(packet: ArpPacket) -> bytes:
-    """The 28 octets of `packet`."""
+    """The 28 octets of the packet."""
     return _PACKET.pack(
-        _HARDWARE_ETHERNET, _PROTOCOL_IPV4, 6, 4, packet.operation,
+        HARDWARE_ETHERNET, ETHERTYPE_IPV4, _MAC_LENGTH, _ADDRESS_LENGTH, packet.operation,
         packet.sender_mac, packet.sender_address, packet.target_mac, packet.target_address,
     )  # fmt: skip

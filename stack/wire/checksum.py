@@ -1,36 +1,37 @@
-"""The Internet checksum (RFC 1071), in plain Python.
+"""The Internet checksum (RFC 1071) and TCP's and UDP's pseudo-header."""
 
-The one's complement sum of 16-bit words is the number that the octets spell, modulo 65535: 2**16 is 1 there, so each
-word counts as it is. Only zero needs care: a sum that is not zero but a multiple of 65535 is 0xFFFF, never 0.
-"""
-
-import struct
 from collections.abc import Callable
 from typing import TypeAlias
 
+from stack.errors import ChecksumMismatch
 from stack.octets import Octets
 
 Checksum: TypeAlias = Callable[[Octets, int], int]
-"""checksum(data, initial): what the layers hand to the parsers, so that the fastpath can do the work."""
-
-_PSEUDO_HEADER = struct.Struct("!IIHH")
+"""(data, initial) -> checksum: the parameter by which the layers above pass a faster one."""
 
 
 def internet_checksum(data: Octets, initial: int = 0) -> int:
-    """The checksum of `data`, an odd last octet padded with zero; `initial` is a partial sum to add.
+    """The 16-bit complement of the ones' complement sum of `data`, padded to even length, and of `initial`.
 
-    Octets that contain their own right checksum give 0.
+    `initial` is a sum of 16-bit words that need not be folded. A datum that holds its own right checksum gives 0.
     """
+    # 2**16 is 1 modulo 65535, so the octets as one big integer are congruent to the sum of their 16-bit words, and
+    # the division is one loop in C. It leaves 0 for a folded sum of 0xFFFF too; only all zeros sum to a true 0.
     total = int.from_bytes(data, "big")
     if len(data) & 1:
-        total <<= 8
+        total <<= 8  # RFC 9293 3.1: padded on the right with zeros, for the sum only
     total += initial
     folded = total % 0xFFFF
-    if not folded and total:
-        folded = 0xFFFF
-    return 0xFFFF ^ folded
+    return 0xFFFF - folded if folded or not total else 0
 
 
 def pseudo_header(src: int, dst: int, protocol: int, length: int) -> int:
-    """The partial sum of the pseudo header of UDP and TCP (RFC 768, RFC 9293 3.1)."""
+    """The sum over the pseudo-header of RFC 9293 3.1 and RFC 768, to be passed as `initial`."""
     return (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF) + protocol + length
+
+
+def mismatch(layer: str, field: int, residue: int) -> ChecksumMismatch:
+    """The exception for a packet whose checksum field is `field` and over all of which the checksum is `residue`."""
+    right = field + residue
+    right = (right & 0xFFFF) + (right >> 16)
+    return ChecksumMismatch(f"{layer}: checksum is {field:#06x}, what arrived sums to {right:#06x}")

@@ -1,37 +1,44 @@
-"""IPv4 datagrams (RFC 791)."""
+"""IPv4 datagrams and their options (RFC 791)."""
 
 import struct
 from dataclasses import dataclass
 from typing import Final
 
 from stack.addresses import Ipv4Address
-from stack.errors import ChecksumMismatch, MalformedPacket
+from stack.errors import MalformedPacket
 from stack.octets import Octets
-from stack.wire.checksum import Checksum, internet_checksum
+from stack.wire.checksum import Checksum, internet_checksum, mismatch
 
-HEADER_LENGTH: Final = 20
-MAXIMUM_LENGTH: Final = 0xFFFF
 PROTOCOL_ICMP: Final = 1
 PROTOCOL_TCP: Final = 6
 PROTOCOL_UDP: Final = 17
+HEADER_LENGTH: Final = 20
+MAX_TOTAL_LENGTH: Final = 0xFFFF
+MAX_OPTIONS_LENGTH: Final = 40
 
 OPTION_END: Final = 0
 OPTION_NOP: Final = 1
+OPTION_RECORD_ROUTE: Final = 7
+OPTION_TIMESTAMP: Final = 68
+OPTION_LOOSE_SOURCE_ROUTE: Final = 131
+OPTION_STRICT_SOURCE_ROUTE: Final = 137
 OPTION_COPIED: Final = 0x80
+"""The bit of an option's type that says: copy me into every fragment."""
 
-_HEADER = struct.Struct("!BBHHHBBHII")
+_HEADER: Final = struct.Struct("!BBHHHBBHII")
+_CHECKSUM_AT: Final = 10
 _DONT_FRAGMENT: Final = 0x4000
 _MORE_FRAGMENTS: Final = 0x2000
 _OFFSET_MASK: Final = 0x1FFF
 
 
 class TruncatedPacket(MalformedPacket):
-    """A datagram whose total length is more than the octets that are there."""
+    """A datagram whose total length is more than the octets that arrived."""
 
 
 @dataclass(slots=True)
 class Ipv4Header:
-    """The header; `fragment_offset` is in octets, `options` are raw."""
+    """The fields of RFC 791 3.1 but for the lengths and the checksum; `fragment_offset` is in octets."""
 
     src: Ipv4Address
     dst: Ipv4Address
@@ -44,89 +51,96 @@ class Ipv4Header:
     tos: int = 0
     options: bytes = b""
 
-    @property
-    def length(self) -> int:
-        """The octets of the header, options padded."""
-        return HEADER_LENGTH + (len(self.options) + 3 & ~3)
+
+def parse(packet: Octets, checksum: Checksum = internet_checksum) -> tuple[Ipv4Header, memoryview]:
+    """The header and the payload, cut to the total length. The checks are in the order of RFC 1812 5.2.2.
+
+    Raises MalformedPacket, ChecksumMismatch, TruncatedPacket. The options are not looked into: see parse_options().
+    """
+    header, header_length, total_length = parse_header(packet)
+    if residue := checksum(memoryview(packet)[:header_length], 0):
+        raise mismatch("IPv4", int.from_bytes(packet[_CHECKSUM_AT : _CHECKSUM_AT + 2], "big"), residue)
+    if total_length < header_length:
+        raise MalformedPacket(f"IPv4: total length is {total_length} octets, the header alone has {header_length}")
+    if total_length > len(packet):
+        raise TruncatedPacket(f"IPv4: total length is {total_length} octets, {len(packet)} arrived")
+    return header, memoryview(packet)[header_length:total_length]
 
 
 def parse_header(packet: Octets) -> tuple[Ipv4Header, int, int]:
-    """The header, its length and the total length, neither verified against a checksum nor against what is there."""
-    if len(packet) < HEADER_LENGTH:
-        raise MalformedPacket(f"IPv4: the header has at least {HEADER_LENGTH} octets, there are {len(packet)}")
-    first, tos, total, identification, fragment, ttl, protocol, _, src, dst = _HEADER.unpack_from(packet)
-    if first >> 4 != 4:
-        raise MalformedPacket(f"IPv4: the version is {first >> 4}, not 4")
-    header_length = (first & 15) * 4
-    if header_length < HEADER_LENGTH:
-        raise MalformedPacket(f"IPv4: the header length is {header_length} octets, the least is {HEADER_LENGTH}")
-    if header_length > len(packet):
-        raise MalformedPacket(f"IPv4: the header length is {header_length} octets, there are {len(packet)}")
-    if total < header_length:
-        raise MalformedPacket(f"IPv4: the total length is {total} octets, the header alone has {header_length}")
-    header = Ipv4Header(
-        src, dst, protocol, ttl, identification, bool(fragment & _DONT_FRAGMENT), bool(fragment & _MORE_FRAGMENTS),
-        (fragment & _OFFSET_MASK) * 8, tos, bytes(packet[HEADER_LENGTH:header_length]),
-    )  # fmt: skip
-    return header, header_length, total
+    """The header, its length, and the total length it claims; neither that nor the checksum is verified.
 
-
-def parse(packet: Octets, checksum: Checksum = internet_checksum) -> tuple[Ipv4Header, memoryview]:
-    """The header and the payload, cut to the total length: Ethernet pads short frames.
-
-    Raises MalformedPacket, as ChecksumMismatch or TruncatedPacket where it is that.
+    Raises MalformedPacket.
     """
-    header, header_length, total = parse_header(packet)
-    view = memoryview(packet)
-    if checksum(view[:header_length], 0):
-        found = int.from_bytes(packet[10:12], "big")
-        right = checksum(b"".join((view[:10], bytes(2), view[12:header_length])), 0)
-        raise ChecksumMismatch(f"IPv4: the header checksum is {found:#06x}, the header gives {right:#06x}")
-    if total > len(packet):
-        raise TruncatedPacket(f"IPv4: the total length is {total} octets, there are {len(packet)}")
-    return header, view[header_length:total]
+    size = len(packet)
+    if size < HEADER_LENGTH:
+        raise MalformedPacket(f"IPv4: a header has {HEADER_LENGTH} octets, {size} arrived")
+    first, tos, total_length, identification, fragment, ttl, protocol, _, src, dst = _HEADER.unpack_from(packet)
+    if first >> 4 != 4:
+        raise MalformedPacket(f"IPv4: version is {first >> 4}, not 4")
+    header_length = (first & 0xF) * 4
+    if header_length < HEADER_LENGTH:
+        raise MalformedPacket(f"IPv4: IHL says {header_length} octets, a header has {HEADER_LENGTH}")
+    if header_length > size:
+        raise MalformedPacket(f"IPv4: IHL says {header_length} octets, {size} arrived")
+    header = Ipv4Header(
+        src,
+        dst,
+        protocol,
+        ttl,
+        identification,
+        fragment & _DONT_FRAGMENT != 0,
+        fragment & _MORE_FRAGMENTS != 0,
+        (fragment & _OFFSET_MASK) * 8,
+        tos,
+        bytes(packet[HEADER_LENGTH:header_length]) if header_length > HEADER_LENGTH else b"",
+    )
+    return header, header_length, total_length
 
 
 def build(header: Ipv4Header, payload: Octets, checksum: Checksum = internet_checksum) -> bytes:
-    """The datagram. Raises MalformedPacket when it would be longer than 65535 octets."""
+    """The datagram; options are padded with zeros to whole words. Raises ValueError when it cannot be one."""
     options = header.options + bytes(-len(header.options) % 4)
-    total = HEADER_LENGTH + len(options) + len(payload)
-    if total > MAXIMUM_LENGTH:
-        raise MalformedPacket(f"IPv4: a datagram has at most {MAXIMUM_LENGTH} octets, not {total}")
-    if len(options) > 40:
-        raise MalformedPacket(f"IPv4: options have at most 40 octets, not {len(options)}")
-    fragment = header.fragment_offset >> 3
+    header_length = HEADER_LENGTH + len(options)
+    total_length = header_length + len(payload)
+    if len(options) > MAX_OPTIONS_LENGTH:
+        raise ValueError(f"IPv4: options have {len(options)} octets, a header takes {MAX_OPTIONS_LENGTH}")
+    if total_length > MAX_TOTAL_LENGTH:
+        raise ValueError(f"IPv4: the datagram has {total_length} octets, at most {MAX_TOTAL_LENGTH} can be said")
+    if header.fragment_offset % 8:
+        raise ValueError(f"IPv4: fragment offset is {header.fragment_offset}, not a multiple of 8")
+    fragment = header.fragment_offset >> 3  # the reserved flag stays zero (RFC 791 3.1)
     if header.dont_fragment:
         fragment |= _DONT_FRAGMENT
     if header.more_fragments:
         fragment |= _MORE_FRAGMENTS
     octets = bytearray(
         _HEADER.pack(
-            0x40 | (HEADER_LENGTH + len(options)) >> 2, header.tos, total, header.identification, fragment,
+            0x40 | header_length >> 2, header.tos, total_length, header.identification, fragment,
             header.ttl, header.protocol, 0, header.src, header.dst,
-        )  # fmt: skip
-    )
+        )
+    )  # fmt: skip
     octets += options
-    octets[10:12] = checksum(octets, 0).to_bytes(2, "big")
-    return b"".join((octets, payload))
+    octets[_CHECKSUM_AT : _CHECKSUM_AT + 2] = checksum(octets, 0).to_bytes(2, "big")
+    octets += payload
+    return bytes(octets)
 
 
-def parse_options(octets: bytes) -> list[tuple[int, bytes]]:
-    """The options as (type, data) pairs, padding left out. Raises MalformedPacket."""
-    options = []
-    position = 0
-    while position < len(octets):
-        kind = octets[position]
-        if kind == OPTION_END:
-            break
+def parse_options(options: bytes) -> list[tuple[int, bytes]]:
+    """(type, data) of each option, without the padding ones. Raises MalformedPacket for an illegal length.
+
+    A length that cannot be is no reason to guess where the next option starts (RFC 1122 3.2.1.8).
+    """
+    found = []
+    at = 0
+    while at < len(options) and (kind := options[at]) != OPTION_END:
         if kind == OPTION_NOP:
-            position += 1
+            at += 1
             continue
-        if position + 2 > len(octets):
-            raise MalformedPacket(f"IPv4: option {kind} at octet {position} has no length, the options end there")
-        length = octets[position + 1]
-        if length < 2 or position + length > len(octets):
-            raise MalformedPacket(f"IPv4: option {kind} says {length} octets, there are {len(octets) - position}")
-        options.append((kind, octets[position + 2 : position + length]))
-        position += length
-    return options
+        left = len(options) - at
+        length = options[at + 1] if left > 1 else 0
+        if not 2 <= length <= left:
+            raise MalformedPacket(f"IPv4: option {kind} has length {length}, with {left} octets of options left")
+        found.append((kind, bytes(options[at + 2 : at + length])))
+        at += length
+    return found

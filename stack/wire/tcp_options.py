@@ -1,4 +1,4 @@
-"""TCP options: RFC 9293 section 3.2, RFC 7323 (window scale, time stamps), RFC 2018 (SACK)."""
+"""TCP's options: RFC 9293 3.2 (MSS), RFC 7323 (window scale, timestamps), RFC 2018 (SACK)."""
 
 import struct
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 from stack.errors import MalformedPacket
 from stack.octets import Octets
 
-END: Final = 0
+EOL: Final = 0
 NOP: Final = 1
 MSS: Final = 2
 WINDOW_SCALE: Final = 3
@@ -15,17 +15,22 @@ SACK_PERMITTED: Final = 4
 SACK: Final = 5
 TIMESTAMPS: Final = 8
 
-MAXIMUM_LENGTH: Final = 40
-MAXIMUM_SHIFT: Final = 14  # RFC 7323 2.3: a larger one is taken as this
+MAX_LENGTH: Final = 40
+MAX_WINDOW_SCALE: Final = 14
 
-_MSS = struct.Struct("!BBH")
-_TIMESTAMPS = struct.Struct("!BBBBII")
-_PAIR = struct.Struct("!II")
+_U16: Final = struct.Struct("!H")
+_PAIR: Final = struct.Struct("!II")
+_MSS: Final = struct.Struct("!BBH")
+_WINDOW_SCALE: Final = struct.Struct("!BBBB")
+_TIMESTAMPS: Final = struct.Struct("!BBBBII")
+_NOP_NOP: Final = bytes((NOP, NOP))
+_ALIGNED_SACK_PERMITTED: Final = bytes((NOP, NOP, SACK_PERMITTED, 2))
+_ALIGNED_TIMESTAMPS: Final = bytes((NOP, NOP, TIMESTAMPS, 10))
 
 
 @dataclass(slots=True)
 class TcpOptions:
-    """The options of one segment; `ts_val` is None where there are no time stamps."""
+    """The options of one segment; `sack_blocks` are (left edge, right edge), `ts_ecr` has no meaning without `ts_val`."""
 
     mss: int | None = None
     window_scale: int | None = None
@@ -36,68 +41,76 @@ class TcpOptions:
 
 
 NO_OPTIONS: Final = TcpOptions()
-"""What a segment without options has; shared, so never to be changed."""
+"""Shared by all segments without options, and never modified."""
 
 
 def parse(octets: Octets) -> TcpOptions:
-    """The options. Raises MalformedPacket where a length is impossible.
+    """The options in what a segment has between header and data. Raises MalformedPacket for an illegal length.
 
-    An unknown kind is skipped by its length (MUST-6). So is a known kind whose length is not its own: it is then
-    not the option that we know.
+    Of an option that comes twice, the last counts.
     """
+    size = len(octets)
+    if size == 0:
+        return NO_OPTIONS
+    # Nearly every segment of a connection with timestamps: the layout of RFC 7323 Appendix A.
+    if size == 12 and octets[:4] == _ALIGNED_TIMESTAMPS:
+        ts_val, ts_ecr = _PAIR.unpack_from(octets, 4)
+        return TcpOptions(ts_val=ts_val, ts_ecr=ts_ecr)
     options = TcpOptions()
-    position, end = 0, len(octets)
-    while position < end:
-        kind = octets[position]
-        if kind == END:
-            break
+    at = 0
+    while at < size and (kind := octets[at]) != EOL:
         if kind == NOP:
-            position += 1
+            at += 1
             continue
-        if position + 1 == end:
-            raise MalformedPacket(f"TCP: option {kind} at octet {position} of {end} has no length")
-        length = octets[position + 1]
-        if length < 2 or position + length > end:
-            raise MalformedPacket(f"TCP: option {kind} says {length} octets, there are {end - position}")
-        _take(options, kind, bytes(octets[position + 2 : position + length]))
-        position += length
+        # A length that cannot be (0, 1, beyond the header) leaves nothing to go on from. MUST-7 of RFC 9293 3.1 leaves
+        # open what to do and suggests a reset, which would let anybody who can forge a segment end a connection: the
+        # segment is dropped.
+        left = size - at
+        length = octets[at + 1] if left > 1 else 0
+        if not 2 <= length <= left:
+            raise MalformedPacket(f"TCP: option {kind} has length {length}, with {left} octets of options left")
+        _take(options, kind, octets, at, length)
+        at += length
     return options
 
 
-def _take(options: TcpOptions, kind: int, data: bytes) -> None:
-    size = len(data)
-    if kind == TIMESTAMPS and size == 8:
-        options.ts_val, options.ts_ecr = _PAIR.unpack(data)
-    elif kind == MSS and size == 2:
-        options.mss = int.from_bytes(data, "big")
-    elif kind == WINDOW_SCALE and size == 1:
-        options.window_scale = min(data[0], MAXIMUM_SHIFT)
-    elif kind == SACK_PERMITTED and size == 0:
+def _take(options: TcpOptions, kind: int, octets: Octets, at: int, length: int) -> None:
+    """Store the option at `octets[at : at + length]`.
+
+    A kind that we know with a length that it does not have is skipped, as one that we do not know (MUST-6): it says
+    where it ends, so the rest can be trusted as much as before. Linux does the same, and a peer that one day sends a
+    longer form of an option gets a connection without it rather than none.
+    """
+    if kind == TIMESTAMPS and length == 10:
+        options.ts_val, options.ts_ecr = _PAIR.unpack_from(octets, at + 2)
+    elif kind == SACK and length > 2 and length % 8 == 2:
+        options.sack_blocks = tuple(_PAIR.iter_unpack(octets[at + 2 : at + length]))
+    elif kind == MSS and length == 4:
+        options.mss = _U16.unpack_from(octets, at + 2)[0]
+    elif kind == WINDOW_SCALE and length == 3:
+        options.window_scale = min(octets[at + 2], MAX_WINDOW_SCALE)  # RFC 7323 2.3: a greater one is used as 14
+    elif kind == SACK_PERMITTED and length == 2:
         options.sack_permitted = True
-    elif kind == SACK and size and size % 8 == 0:
-        options.sack_blocks = tuple(_PAIR.iter_unpack(data))
 
 
 def build(options: TcpOptions) -> bytes:
-    """The octets, a multiple of four, in the order MSS, window scale, SACK-permitted, time stamps, SACK.
-
-    Raises MalformedPacket when they are more than 40.
-    """
-    parts = []
+    """The octets, padded with NOPs to whole words, in the layout that Linux uses. Raises ValueError above 40 octets."""
+    if options is NO_OPTIONS:
+        return b""
+    octets = b""
     if options.mss is not None:
-        parts.append(_MSS.pack(MSS, 4, options.mss))
+        octets += _MSS.pack(MSS, 4, options.mss)
     if options.window_scale is not None:
-        parts.append(bytes((NOP, WINDOW_SCALE, 3, options.window_scale)))
+        octets += _WINDOW_SCALE.pack(NOP, WINDOW_SCALE, 3, options.window_scale)
     if options.ts_val is not None:
-        # SACK-permitted fills the two octets that align the time stamps, where both are sent (RFC 7323 appendix A).
-        lead = (SACK_PERMITTED, 2) if options.sack_permitted else (NOP, NOP)
-        parts.append(_TIMESTAMPS.pack(*lead, TIMESTAMPS, 10, options.ts_val, options.ts_ecr))
+        # SACK-permitted fits where the padding of the timestamps would be.
+        first, second = (SACK_PERMITTED, 2) if options.sack_permitted else (NOP, NOP)
+        octets += _TIMESTAMPS.pack(first, second, TIMESTAMPS, 10, options.ts_val, options.ts_ecr)
     elif options.sack_permitted:
-        parts.append(bytes((NOP, NOP, SACK_PERMITTED, 2)))
+        octets += _ALIGNED_SACK_PERMITTED
     if options.sack_blocks:
-        parts.append(bytes((NOP, NOP, SACK, 2 + 8 * len(options.sack_blocks))))
-        parts.extend(_PAIR.pack(*block) for block in options.sack_blocks)
-    octets = b"".join(parts)
-    if len(octets) > MAXIMUM_LENGTH:
-        raise MalformedPacket(f"TCP: options have at most {MAXIMUM_LENGTH} octets, not {len(octets)}")
+        octets += bytes((NOP, NOP, SACK, 2 + 8 * len(options.sack_blocks)))
+        octets += b"".join([_PAIR.pack(left, right) for left, right in options.sack_blocks])
+    if len(octets) > MAX_LENGTH:
+        raise ValueError(f"TCP: options have {len(octets)} octets, a header takes {MAX_LENGTH}")
     return octets

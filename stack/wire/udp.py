@@ -4,48 +4,52 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from stack.errors import ChecksumMismatch, MalformedPacket
+from stack.errors import MalformedPacket
 from stack.octets import Octets
-from stack.wire.checksum import Checksum, internet_checksum, pseudo_header
+from stack.wire.checksum import Checksum, internet_checksum, mismatch, pseudo_header
 from stack.wire.ipv4 import PROTOCOL_UDP
 
 HEADER_LENGTH: Final = 8
-MAXIMUM_PAYLOAD: Final = 65507  # what an IPv4 datagram without options leaves
+MAX_LENGTH: Final = 0xFFFF
 
-_HEADER = struct.Struct("!HHHH")
+_HEADER: Final = struct.Struct("!HHHH")
 
 
 @dataclass(slots=True)
 class UdpHeader:
-    """The ports; the length is the payload's own."""
+    """The ports; length and checksum are the octets' business."""
 
     src_port: int
     dst_port: int
 
 
 def parse(data: Octets, src: int, dst: int, checksum: Checksum = internet_checksum) -> tuple[UdpHeader, memoryview]:
-    """Header and payload, cut to the length field. A checksum of zero means that none was sent.
-
-    Raises MalformedPacket or ChecksumMismatch.
-    """
-    if len(data) < HEADER_LENGTH:
-        raise MalformedPacket(f"UDP: the header has {HEADER_LENGTH} octets, there are {len(data)}")
-    src_port, dst_port, length, found = _HEADER.unpack_from(data)
+    """The header and the payload of the datagram from `src` to `dst`. Raises MalformedPacket, ChecksumMismatch."""
+    size = len(data)
+    if size < HEADER_LENGTH:
+        raise MalformedPacket(f"UDP: a header has {HEADER_LENGTH} octets, {size} arrived")
+    src_port, dst_port, length, field = _HEADER.unpack_from(data)
     if length < HEADER_LENGTH:
-        raise MalformedPacket(f"UDP: the length is {length} octets, the header alone has {HEADER_LENGTH}")
-    if length > len(data):
-        raise MalformedPacket(f"UDP: the length is {length} octets, there are {len(data)}")
-    view = memoryview(data)[:length]
-    if found and checksum(view, pseudo_header(src, dst, PROTOCOL_UDP, length)):
-        raise ChecksumMismatch(f"UDP: the checksum {found:#06x} is not that of the {length} octets")
-    return UdpHeader(src_port, dst_port), view[HEADER_LENGTH:]
+        raise MalformedPacket(f"UDP: length is {length} octets, the header alone has {HEADER_LENGTH}")
+    if length > size:
+        raise MalformedPacket(f"UDP: length is {length} octets, {size} arrived")
+    # What IP carries behind the length is no part of the datagram: a surplus area, where RFC 9868 puts options that a
+    # receiver without them is to ignore.
+    datagram = memoryview(data)[:length]
+    # A checksum field of zero means that the sender made none (RFC 768).
+    if field and (residue := checksum(datagram, pseudo_header(src, dst, PROTOCOL_UDP, length))):
+        raise mismatch("UDP", field, residue)
+    return UdpHeader(src_port, dst_port), datagram[HEADER_LENGTH:]
 
 
 def build(header: UdpHeader, payload: Octets, src: int, dst: int, checksum: Checksum = internet_checksum) -> bytes:
-    """The datagram. A checksum that comes out as zero is sent as 0xFFFF: zero would mean "none"."""
+    """The datagram from `src` to `dst`. Raises ValueError when `payload` is too long."""
     length = HEADER_LENGTH + len(payload)
+    if length > MAX_LENGTH:
+        raise ValueError(f"UDP: the datagram has {length} octets, at most {MAX_LENGTH} can be said")
     octets = bytearray(_HEADER.pack(header.src_port, header.dst_port, length, 0))
     octets += payload
-    value = checksum(octets, pseudo_header(src, dst, PROTOCOL_UDP, length)) or 0xFFFF
-    octets[6:8] = value.to_bytes(2, "big")
+    # Zero would say that there is no checksum; all ones is the same number to the receiver (RFC 768).
+    field = checksum(octets, pseudo_header(src, dst, PROTOCOL_UDP, length)) or 0xFFFF
+    octets[6:8] = field.to_bytes(2, "big")
     return bytes(octets)
