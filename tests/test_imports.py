@@ -17,6 +17,7 @@ LAYERS = (
     ("wire",),
     ("fastpath",),
     ("link", "internet", "transport"),
+    ("path",),
     ("host",),
     ("virtual", "io"),
     ("application",),

@@ -217,6 +217,11 @@ class Sender:
             if seq_le(timed, ack):
                 self._timed_seq = None
                 self.rtt.sample(max(now - self._timed_at, 1))
-        elif echoed is not None:
+        elif echoed is not None and not (self.retransmissions and self._is_stale(echoed, now)):
             # The clock of time stamps ticks once a millisecond: only what the finer one cannot tell is asked of it.
             self.rtt.sample(max(echoed, MILLISECOND))
+
+    def _is_stale(self, echoed: Duration, now: Instant) -> bool:
+        # When the acknowledgment was lost and not the segment, the answer to the retransmission echoes the original:
+        # the sample would hold the whole timeout, and the next timeout grow out of it.
+        return self.last_sent_at is not None and echoed > now - self.last_sent_at + MILLISECOND

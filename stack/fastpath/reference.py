@@ -1,0 +1,222 @@
+"""The fastpath in Python: what runs where the C extension is not built, and the oracle that it is tested against.
+
+Every function is pure over the buffers that it is given. What a "plain" segment is, and what may be merged, is said
+here; native/parse.c and native/merge.c do the same.
+"""
+
+import errno
+import os
+from array import array
+from typing import Final, TypeAlias
+
+from stack.addresses import MacAddress, can_be_a_source
+from stack.errors import MalformedPacket
+from stack.fastpath.ring import FrameRing
+from stack.octets import Octets
+from stack.wire import ethernet, ipv4, tcp
+from stack.wire.checksum import internet_checksum, pseudo_header
+from stack.wire.tcp import ACK, CWR, FIN, PSH, URG
+
+NAME: Final = "reference"
+
+RECORD_OTHER: Final = 0
+RECORD_TCP: Final = 1
+
+Record: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int]
+"""kind, index, segments, src, dst, src_port, dst_port, seq, ack, flags, window, tos, has_ts, ts_val, ts_ecr,
+options_start, options_length, payload_start, payload_length; the starts are positions in the ring's buffer."""
+
+_TIMESTAMPS_LEAD: Final = b"\x01\x01\x08\x0a"
+_TIMESTAMPS_LENGTH: Final = 12
+_IPV4_WITHOUT_OPTIONS: Final = b"\x08\x00\x45"  # EtherType, version and IHL
+_MERGED_MAXIMUM: Final = 0xFFFF
+_TEMPLATE_LENGTH: Final = ethernet.HEADER_LENGTH + ipv4.HEADER_LENGTH + 4
+_HEADERS: Final = ethernet.HEADER_LENGTH + ipv4.HEADER_LENGTH + tcp.HEADER_LENGTH
+
+
+def checksum(data: Octets, initial: int = 0) -> int:
+    """The Internet checksum of `data`; see stack.wire.checksum."""
+    return internet_checksum(data, initial)
+
+
+def update_checksum(value: int, old: int, new: int) -> int:
+    """The checksum `value` after the 16-bit word `old` has become `new`: HC' = ~(~HC + ~m + m') (RFC 1624 eqn. 3)."""
+    total = (~value & 0xFFFF) + (~old & 0xFFFF) + new
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def read_frames(fd: int, ring: FrameRing) -> int:
+    """Read frames, one each, until none is left or `ring` is full; returns how many. Raises OSError."""
+    count = 0
+    while ring.count < ring.max_frames and ring.used + ring.max_frame <= ring.capacity:
+        try:
+            size = os.readv(fd, [ring.view[ring.used : ring.used + ring.max_frame]])
+        except BlockingIOError:
+            break
+        if not size:
+            break
+        ring.commit(size)
+        count += 1
+    return count
+
+
+def write_frames(fd: int, ring: FrameRing) -> int:
+    """Write every frame of `ring`; returns how many were taken, the others are lost. Raises OSError."""
+    taken = 0
+    for frame in ring:
+        try:
+            os.write(fd, frame)
+            taken += 1
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ENOBUFS):
+                raise
+    return taken
+
+
+def parse_tcp(ring: FrameRing, mac: MacAddress) -> list[Record]:
+    """One record for every frame, or for every run of segments that could be merged into one, in order.
+
+    RECORD_TCP is a plain segment for `mac`, verified: untagged, IPv4 without options or fragmentation from a
+    possible source, no urgent data. RECORD_OTHER leaves frame `index` to the layers. Payloads of a run are moved
+    together, over headers of the run that nobody needs any more.
+    """
+    records: list[Record] = []
+    for index in range(ring.count):
+        record = _parse_plain(ring, index, mac)
+        if records and (merged := _merge(ring, records[-1], record)) is not None:
+            records[-1] = merged
+        else:
+            records.append(record)
+    return records
+
+
+def emit_tcp(
+    ring: FrameRing,
+    template: bytes,
+    seq: int,
+    ack: int,
+    flags: int,
+    window: int,
+    options: bytes,
+    payload: Octets,
+    mss: int,
+) -> int:
+    """Add `payload` to `ring` as frames of at most `mss` octets of text each; without text, one frame.
+
+    `template` has the Ethernet header, the IPv4 header (length and checksum zero) and the TCP ports. FIN and PSH go
+    with the last segment only, CWR with the first. Returns the octets emitted; -1 when not even one segment fits.
+    """
+    if len(template) != _TEMPLATE_LENGTH:
+        raise ValueError(f"a template has {_TEMPLATE_LENGTH} octets, not {len(template)}")
+    view = memoryview(payload)
+    sent = 0
+    while True:
+        chunk = view[sent : sent + mss]
+        last = sent + len(chunk) == len(view)
+        these = flags if last else flags & ~(FIN | PSH)
+        if sent:
+            these &= ~CWR
+        if not ring.append(_frame(template, (seq + sent) & 0xFFFF_FFFF, ack, these, window, options, chunk)):
+            return sent or -1
+        sent += len(chunk)
+        if last:
+            return sent
+
+
+def reassemble(storage: bytearray, ranges: "array[int]", count: int, offset: int, payload: Octets) -> int:
+    """Store `payload`, which lies at stream offset `offset`, and return the new number of ranges, or -1.
+
+    `storage` is circular. `ranges` holds `count` pairs of first and one past the last offset, sorted, with gaps
+    between them. Octets that are held stay as they are. -1, and nothing changed: there is no room for one range more.
+    """
+    start, end = offset, offset + len(payload)
+    held = [(ranges[2 * i], ranges[2 * i + 1]) for i in range(count)]
+    touched = [pair for pair in held if pair[0] <= end and start <= pair[1]]
+    if not touched and 2 * (count + 1) > len(ranges):
+        return -1
+    position = start
+    for first, last in [*touched, (end, end)]:
+        if position < first:
+            _store(storage, position, payload[position - offset : min(first, end) - offset])
+        position = max(position, last)
+    merged = (min([start, *(p[0] for p in touched)]), max([end, *(p[1] for p in touched)]))
+    rest = sorted([pair for pair in held if pair not in touched] + [merged])
+    for i, (first, last) in enumerate(rest):
+        ranges[2 * i], ranges[2 * i + 1] = first, last
+    return len(rest)
+
+
+def _store(storage: bytearray, position: int, octets: Octets) -> None:
+    size = len(storage)
+    start = position % size
+    head = min(len(octets), size - start)
+    storage[start : start + head] = octets[:head]
+    storage[: len(octets) - head] = octets[head:]
+
+
+def _frame(template: bytes, seq: int, ack: int, flags: int, window: int, options: bytes, text: Octets) -> bytes:
+    length = tcp.HEADER_LENGTH + len(options) + len(text)
+    frame = bytearray(template)
+    frame += seq.to_bytes(4, "big") + ack.to_bytes(4, "big")
+    frame += bytes(((tcp.HEADER_LENGTH + len(options)) << 2, flags)) + window.to_bytes(2, "big") + bytes(4)
+    frame += options
+    frame += text
+    frame[16:18] = (ipv4.HEADER_LENGTH + length).to_bytes(2, "big")
+    frame[24:26] = checksum(frame[14:34]).to_bytes(2, "big")
+    src, dst = int.from_bytes(frame[26:30], "big"), int.from_bytes(frame[30:34], "big")
+    value = checksum(memoryview(frame)[34:], pseudo_header(src, dst, ipv4.PROTOCOL_TCP, length))
+    frame[50:52] = value.to_bytes(2, "big")
+    return bytes(frame)
+
+
+def _other(index: int) -> Record:
+    return (RECORD_OTHER, index, *(0,) * 17)
+
+
+def _parse_plain(ring: FrameRing, index: int, mac: MacAddress) -> Record:
+    frame = ring[index]
+    if len(frame) < _HEADERS or bytes(frame[:6]) != mac or bytes(frame[12:15]) != _IPV4_WITHOUT_OPTIONS:
+        return _other(index)
+    try:
+        header, text = ipv4.parse(frame[ethernet.HEADER_LENGTH :])
+        if header.protocol != ipv4.PROTOCOL_TCP or header.more_fragments or header.fragment_offset:
+            return _other(index)
+        seg = tcp.parse(text, header.src, header.dst)
+    except MalformedPacket:
+        return _other(index)
+    if not can_be_a_source(header.src) or seg.flags & URG:
+        return _other(index)
+    start = ring.starts[index] + ethernet.HEADER_LENGTH + ipv4.HEADER_LENGTH
+    options_start = start + tcp.HEADER_LENGTH
+    payload_start = start + len(text) - len(seg.payload)
+    options_length = payload_start - options_start
+    has_ts = ts_val = ts_ecr = 0
+    if (
+        options_length == _TIMESTAMPS_LENGTH
+        and ring.buffer[options_start : options_start + len(_TIMESTAMPS_LEAD)] == _TIMESTAMPS_LEAD
+    ):
+        has_ts, ts_val, ts_ecr = 1, seg.options.ts_val or 0, seg.options.ts_ecr
+        options_start = options_length = 0
+    elif not options_length:
+        options_start = 0
+    return (
+        RECORD_TCP, index, 1, header.src, header.dst, seg.src_port, seg.dst_port, seg.seq, seg.ack, seg.flags,
+        seg.window, header.tos, has_ts, ts_val, ts_ecr, options_start, options_length, payload_start, len(seg.payload),
+    )  # fmt: skip
+
+
+def _merge(ring: FrameRing, run: Record, new: Record) -> Record | None:
+    """`run` with `new` behind it, or None: only what says nothing but "here is more of the same" is merged."""
+    if run[0] != RECORD_TCP or new[0] != RECORD_TCP or run[3:7] != new[3:7]:
+        return None
+    if run[9] != ACK or new[9] & ~PSH != ACK or run[8] != new[8] or run[10:15] != new[10:15]:
+        return None
+    if run[16] or new[16] or not run[18] or not new[18] or run[18] + new[18] > _MERGED_MAXIMUM:
+        return None
+    if (run[7] + run[18]) & 0xFFFF_FFFF != new[7]:
+        return None
+    end = run[17] + run[18]
+    ring.buffer[end : end + new[18]] = ring.buffer[new[17] : new[17] + new[18]]
+    return (*run[:2], run[2] + 1, *run[3:9], new[9], *run[10:18], run[18] + new[18])

@@ -1,0 +1,123 @@
+"""The way of TCP segments to one remote end: the header template, and the slow road while there is none."""
+
+import errno
+import struct
+from typing import Final
+
+from stack import fastpath
+from stack.clock import Instant
+from stack.counters import Counters
+from stack.internet.ipv4 import Ipv4
+from stack.internet.path_mtu import PathMtu
+from stack.link.interface import Interface
+from stack.octets import Octets
+from stack.transport.tcp.flow import FlowKey
+from stack.transport.tcp.sequence import MASK
+from stack.wire import ipv4 as ipv4_wire
+from stack.wire import tcp as tcp_wire
+from stack.wire import tcp_options
+from stack.wire.ethernet import ETHERTYPE_IPV4
+from stack.wire.tcp import FIN, PSH
+
+# Ethernet header, IPv4 header (length and checksum left to the fastpath; DF set, so the identification may be zero:
+# RFC 6864 4.1), TCP ports.
+_TEMPLATE: Final = struct.Struct("!6s6sH BBHHHBBHII HH")
+_VERSION_AND_IHL: Final = 0x45
+_DONT_FRAGMENT: Final = 0x4000
+
+
+class TcpPath:
+    """The way to `key`'s remote end. Raises OSError(ENETUNREACH) when there is none.
+
+    As long as the next hop's MAC address is known, a segment is one call of the fastpath with a template that is
+    made once. Otherwise, and to an address of our own, it goes the way that every other datagram goes.
+    """
+
+    __slots__ = ("_counters", "_interface", "_ipv4", "_key", "_link_mtu", "_mac", "_next_hop", "_path_mtu", "_template")
+
+    def __init__(self, key: FlowKey, ipv4: Ipv4, path_mtu: PathMtu, counters: Counters) -> None:
+        route = ipv4.route(key.remote_addr)
+        if route is None:
+            raise OSError(errno.ENETUNREACH, "network is unreachable: no route to the peer")
+        self._key = key
+        self._ipv4 = ipv4
+        self._path_mtu = path_mtu
+        self._counters = counters
+        self._next_hop = route.next_hop
+        self._interface: Interface | None = None if ipv4.is_local(key.remote_addr) else route.interface
+        self._link_mtu = route.interface.mtu
+        self._mac: bytes | None = None
+        self._template = b""
+
+    @property
+    def link_mtu(self) -> int:
+        """The MTU of the interface, in octets."""
+        return self._link_mtu
+
+    @property
+    def mtu(self) -> int:
+        """The path's MTU as far as it is known, in octets."""
+        return min(self._path_mtu.mtu(self._key.remote_addr), self._link_mtu)
+
+    def send(
+        self, seq: int, ack: int, flags: int, window: int, options: bytes, payload: Octets, mss: int, now: Instant
+    ) -> int:
+        """See stack.transport.tcp.flow.Path."""
+        interface = self._interface
+        mac = interface.resolve(self._next_hop, now) if interface is not None else None
+        if interface is None or mac is None:
+            return self._send_slowly(seq, ack, flags, window, options, payload, mss, now)
+        if mac != self._mac:
+            self._make_template(interface, mac)
+        ring = interface.tx
+        before = ring.count
+        sent = fastpath.emit_tcp(ring, self._template, seq, ack, flags, window, options, payload, mss)
+        self._counters["IpOutRequests"] += ring.count - before
+        return sent
+
+    def confirm(self, now: Instant) -> None:
+        """The next hop is alive."""
+        if self._interface is not None:
+            self._interface.confirm(self._next_hop, now)
+
+    def doubt(self, now: Instant) -> None:
+        """The next hop may be dead."""
+        if self._interface is not None:
+            self._interface.doubt(self._next_hop, now)
+
+    def reduce_mtu(self, mtu: int, now: Instant) -> None:
+        """A router reported that only `mtu` octets get through."""
+        self._path_mtu.reduce(self._key.remote_addr, mtu, now)
+
+    def _make_template(self, interface: Interface, mac: bytes) -> None:
+        key = self._key
+        self._mac = mac
+        self._template = _TEMPLATE.pack(
+            mac, interface.mac, ETHERTYPE_IPV4, _VERSION_AND_IHL, 0, 0, 0, _DONT_FRAGMENT,
+            self._ipv4.config.ttl, ipv4_wire.PROTOCOL_TCP, 0, key.local_addr, key.remote_addr,
+            key.local_port, key.remote_port,
+        )  # fmt: skip
+
+    def _send_slowly(
+        self, seq: int, ack: int, flags: int, window: int, options: bytes, payload: Octets, mss: int, now: Instant
+    ) -> int:
+        key = self._key
+        parsed = tcp_options.parse(options)
+        sent = 0
+        while True:
+            chunk = payload[sent : sent + mss]
+            last = sent + len(chunk) == len(payload)
+            segment = tcp_wire.Segment(
+                key.local_port, key.remote_port, (seq + sent) & MASK, ack,
+                flags if last else flags & ~(FIN | PSH), window, chunk, parsed,
+            )  # fmt: skip
+            octets = tcp_wire.build(segment, key.local_addr, key.remote_addr, fastpath.checksum)
+            try:
+                self._ipv4.send(
+                    key.remote_addr, ipv4_wire.PROTOCOL_TCP, octets, now, src=key.local_addr, dont_fragment=True
+                )
+            except OSError:
+                self._counters["IpOutDiscards"] += 1  # as if lost on the way: TCP sends it again
+            sent += len(chunk)
+            if last:
+                return sent
