@@ -42,6 +42,9 @@ def parse(payload: Octets) -> ArpPacket:
         raise MalformedPacket(f"ARP: hardware address length is {mac_length}, Ethernet's is {_MAC_LENGTH}")
     if address_length != _ADDRESS_LENGTH:
         raise MalformedPacket(f"ARP: protocol address length is {address_length}, IPv4's is {_ADDRESS_LENGTH}")
+    # RARP, InARP and others use the same packet with other operations, in which the addresses mean something else.
+    if (operation := rest[0]) not in (REQUEST, REPLY):
+        raise MalformedPacket(f"ARP: operation is {operation}, a request's is {REQUEST} and a reply's {REPLY}")
     return ArpPacket(*rest)
 
 

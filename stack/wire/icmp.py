@@ -68,7 +68,7 @@ class IcmpMessage:
     type: int
     code: int
     rest: int
-    payload: Octets
+    payload: Octets = b""
 
 
 def parse(data: Octets, checksum: Checksum = internet_checksum) -> IcmpMessage:

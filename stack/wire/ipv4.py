@@ -13,8 +13,8 @@ PROTOCOL_ICMP: Final = 1
 PROTOCOL_TCP: Final = 6
 PROTOCOL_UDP: Final = 17
 HEADER_LENGTH: Final = 20
-MAX_TOTAL_LENGTH: Final = 0xFFFF
-MAX_OPTIONS_LENGTH: Final = 40
+MAXIMUM_LENGTH: Final = 0xFFFF
+MAXIMUM_OPTIONS: Final = 40
 
 OPTION_END: Final = 0
 OPTION_NOP: Final = 1
@@ -50,6 +50,11 @@ class Ipv4Header:
     fragment_offset: int = 0
     tos: int = 0
     options: bytes = b""
+
+    @property
+    def length(self) -> int:
+        """The octets of the header, its options padded to whole words."""
+        return HEADER_LENGTH + (len(self.options) + 3 & ~3)
 
 
 def parse(packet: Octets, checksum: Checksum = internet_checksum) -> tuple[Ipv4Header, memoryview]:
@@ -100,13 +105,12 @@ def parse_header(packet: Octets) -> tuple[Ipv4Header, int, int]:
 
 def build(header: Ipv4Header, payload: Octets, checksum: Checksum = internet_checksum) -> bytes:
     """The datagram; options are padded with zeros to whole words. Raises ValueError when it cannot be one."""
-    options = header.options + bytes(-len(header.options) % 4)
-    header_length = HEADER_LENGTH + len(options)
+    header_length = header.length
     total_length = header_length + len(payload)
-    if len(options) > MAX_OPTIONS_LENGTH:
-        raise ValueError(f"IPv4: options have {len(options)} octets, a header takes {MAX_OPTIONS_LENGTH}")
-    if total_length > MAX_TOTAL_LENGTH:
-        raise ValueError(f"IPv4: the datagram has {total_length} octets, at most {MAX_TOTAL_LENGTH} can be said")
+    if len(header.options) > MAXIMUM_OPTIONS:
+        raise ValueError(f"IPv4: options have {len(header.options)} octets, a header takes {MAXIMUM_OPTIONS}")
+    if total_length > MAXIMUM_LENGTH:
+        raise ValueError(f"IPv4: the datagram has {total_length} octets, at most {MAXIMUM_LENGTH} can be said")
     if header.fragment_offset % 8:
         raise ValueError(f"IPv4: fragment offset is {header.fragment_offset}, not a multiple of 8")
     fragment = header.fragment_offset >> 3  # the reserved flag stays zero (RFC 791 3.1)
@@ -120,7 +124,7 @@ def build(header: Ipv4Header, payload: Octets, checksum: Checksum = internet_che
             header.ttl, header.protocol, 0, header.src, header.dst,
         )
     )  # fmt: skip
-    octets += options
+    octets += header.options.ljust(header_length - HEADER_LENGTH, b"\0")
     octets[_CHECKSUM_AT : _CHECKSUM_AT + 2] = checksum(octets, 0).to_bytes(2, "big")
     octets += payload
     return bytes(octets)

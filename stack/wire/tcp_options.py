@@ -7,7 +7,7 @@ from typing import Final
 from stack.errors import MalformedPacket
 from stack.octets import Octets
 
-EOL: Final = 0
+END: Final = 0
 NOP: Final = 1
 MSS: Final = 2
 WINDOW_SCALE: Final = 3
@@ -15,8 +15,8 @@ SACK_PERMITTED: Final = 4
 SACK: Final = 5
 TIMESTAMPS: Final = 8
 
-MAX_LENGTH: Final = 40
-MAX_WINDOW_SCALE: Final = 14
+MAXIMUM_LENGTH: Final = 40
+MAXIMUM_SHIFT: Final = 14
 
 _U16: Final = struct.Struct("!H")
 _PAIR: Final = struct.Struct("!II")
@@ -30,7 +30,7 @@ _ALIGNED_TIMESTAMPS: Final = bytes((NOP, NOP, TIMESTAMPS, 10))
 
 @dataclass(slots=True)
 class TcpOptions:
-    """The options of one segment; `sack_blocks` are (left edge, right edge), `ts_ecr` has no meaning without `ts_val`."""
+    """The options of one segment; `sack_blocks` are (left edge, right edge), `ts_ecr` means nothing without `ts_val`."""
 
     mss: int | None = None
     window_scale: int | None = None
@@ -58,7 +58,7 @@ def parse(octets: Octets) -> TcpOptions:
         return TcpOptions(ts_val=ts_val, ts_ecr=ts_ecr)
     options = TcpOptions()
     at = 0
-    while at < size and (kind := octets[at]) != EOL:
+    while at < size and (kind := octets[at]) != END:
         if kind == NOP:
             at += 1
             continue
@@ -88,7 +88,7 @@ def _take(options: TcpOptions, kind: int, octets: Octets, at: int, length: int) 
     elif kind == MSS and length == 4:
         options.mss = _U16.unpack_from(octets, at + 2)[0]
     elif kind == WINDOW_SCALE and length == 3:
-        options.window_scale = min(octets[at + 2], MAX_WINDOW_SCALE)  # RFC 7323 2.3: a greater one is used as 14
+        options.window_scale = min(octets[at + 2], MAXIMUM_SHIFT)  # RFC 7323 2.3: a greater one is used as 14
     elif kind == SACK_PERMITTED and length == 2:
         options.sack_permitted = True
 
@@ -111,6 +111,6 @@ def build(options: TcpOptions) -> bytes:
     if options.sack_blocks:
         octets += bytes((NOP, NOP, SACK, 2 + 8 * len(options.sack_blocks)))
         octets += b"".join([_PAIR.pack(left, right) for left, right in options.sack_blocks])
-    if len(octets) > MAX_LENGTH:
-        raise ValueError(f"TCP: options have {len(octets)} octets, a header takes {MAX_LENGTH}")
+    if len(octets) > MAXIMUM_LENGTH:
+        raise ValueError(f"TCP: options have {len(octets)} octets, a header takes {MAXIMUM_LENGTH}")
     return octets

@@ -6,11 +6,13 @@ from typing import Final
 
 from stack.errors import MalformedPacket
 from stack.octets import Octets
+from stack.wire import ipv4
 from stack.wire.checksum import Checksum, internet_checksum, mismatch, pseudo_header
 from stack.wire.ipv4 import PROTOCOL_UDP
 
 HEADER_LENGTH: Final = 8
-MAX_LENGTH: Final = 0xFFFF
+MAXIMUM_PAYLOAD: Final = ipv4.MAXIMUM_LENGTH - ipv4.HEADER_LENGTH - HEADER_LENGTH
+"""What a datagram without IP options can carry, in octets."""
 
 _HEADER: Final = struct.Struct("!HHHH")
 
@@ -45,8 +47,8 @@ def parse(data: Octets, src: int, dst: int, checksum: Checksum = internet_checks
 def build(header: UdpHeader, payload: Octets, src: int, dst: int, checksum: Checksum = internet_checksum) -> bytes:
     """The datagram from `src` to `dst`. Raises ValueError when `payload` is too long."""
     length = HEADER_LENGTH + len(payload)
-    if length > MAX_LENGTH:
-        raise ValueError(f"UDP: the datagram has {length} octets, at most {MAX_LENGTH} can be said")
+    if len(payload) > MAXIMUM_PAYLOAD:
+        raise ValueError(f"UDP: the payload has {len(payload)} octets, a datagram carries {MAXIMUM_PAYLOAD}")
     octets = bytearray(_HEADER.pack(header.src_port, header.dst_port, length, 0))
     octets += payload
     # Zero would say that there is no checksum; all ones is the same number to the receiver (RFC 768).
