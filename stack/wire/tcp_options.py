@@ -28,9 +28,9 @@ _ALIGNED_SACK_PERMITTED: Final = bytes((NOP, NOP, SACK_PERMITTED, 2))
 _ALIGNED_TIMESTAMPS: Final = bytes((NOP, NOP, TIMESTAMPS, 10))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # hashable: a dataclass then takes NO_OPTIONS for a default
 class TcpOptions:
-    """The options of one segment; `sack_blocks` are (left edge, right edge), `ts_ecr` means nothing without `ts_val`."""
+    """The options of one segment. A SACK block is its left and right edge; `ts_ecr` means nothing without `ts_val`."""
 
     mss: int | None = None
     window_scale: int | None = None
