@@ -66,6 +66,7 @@ class UdpConfig:
     """UDP (RFC 768)."""
 
     receive_queue: int = 256 << 10  # octets waiting for one socket
+    ephemeral_ports: tuple[int, int] = (49152, 65535)  # RFC 6335; chosen as RFC 6056 says
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,12 @@ from stack.link.interface import Interface
 from stack.octets import Octets
 from stack.path import TcpPath
 from stack.transport.tcp.connection import Connection
-from stack.transport.tcp.flow import FlowKey, Path, RandomSource
+from stack.transport.flow import FlowKey, Path, RandomSource
 from stack.transport.tcp.listener import Listener
 from stack.transport.tcp.protocol import Tcp
 from stack.transport.udp import Udp, UdpSocket
+from stack.wire import icmp, tcp_options
 from stack.wire import tcp as tcp_wire
-from stack.wire import tcp_options
 from stack.wire.ipv4 import PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, Ipv4Header
 from stack.wire.tcp import Segment
 from stack.wire.tcp_options import NO_OPTIONS, TcpOptions
@@ -75,7 +75,7 @@ class Host:
         ]
         routing = RoutingTable(self.interfaces, config.routes)
         self._ipv4 = Ipv4(config.ipv4, self.counters, self._timers, random, routing, self.interfaces)
-        self._icmp = Icmp(config.icmp, self.counters, self._ipv4, self._timers, random)
+        self._icmp = Icmp(config.icmp, self.counters, self._ipv4)
         self._udp = Udp(config.udp, self.counters, self._events, self._ipv4, random)
         self._tcp = Tcp(config.tcp, self.counters, self._timers, self._events, self, secret, random)
         self.on_echo_reply: Callable[[Ipv4Address, int, int, bytes, Instant], None] | None = None
@@ -240,11 +240,11 @@ class Host:
         self._now = now
         self._icmp.send_echo(address, identifier, sequence, data, now)
 
-    # What TCP asks (stack.transport.tcp.flow.PathFinder)
+    # What TCP asks (stack.transport.flow.PathFinder)
 
     def path(self, key: FlowKey) -> Path:
         """The way to the remote end of `key`."""
-        return TcpPath(key, self._ipv4, self._ipv4.path_mtu, self.counters)
+        return TcpPath(key, self._ipv4, self.interfaces, self.counters)
 
     def source_for(self, remote: Ipv4Address) -> Ipv4Address:
         """The address of ours that faces `remote`."""
@@ -264,6 +264,7 @@ class Host:
         self._icmp.errors[PROTOCOL_TCP] = self._tcp.on_icmp_error
         self._icmp.errors[PROTOCOL_UDP] = self._udp.on_icmp_error
         self._icmp.on_echo_reply = self._on_echo_reply
+        self._udp.on_no_port = self._on_no_port
         for interface in self.interfaces:
             interface.on_ipv4 = self._ipv4.receive
             interface.on_unreachable = self._on_unreachable
@@ -305,9 +306,11 @@ class Host:
         self._tcp.receive(Ipv4Address(src), Ipv4Address(dst), segment, now)
         return True
 
-    def _on_tcp(
-        self, header: Ipv4Header, payload: memoryview, interface: Interface, was_broadcast: bool, now: Instant
-    ) -> None:
+    def _on_no_port(self, header: Ipv4Header, payload: memoryview, was_group: bool, now: Instant) -> None:
+        """RFC 1122 4.1.3.1: port unreachable."""
+        self._icmp.send_error(icmp.DESTINATION_UNREACHABLE, icmp.PORT_UNREACHABLE, header, payload, was_group, now)
+
+    def _on_tcp(self, header: Ipv4Header, payload: memoryview, was_broadcast: bool, now: Instant) -> None:
         """A segment by way of the layers: one that was fragmented, has options of IPv4, or is not in order."""
         self.counters["TcpInSegs"] += 1
         if was_broadcast:  # RFC 9293 MUST-57
@@ -323,9 +326,7 @@ class Host:
             segment.tos = header.tos
             self._tcp.receive(header.src, header.dst, segment, now)
 
-    def _on_echo_reply(
-        self, source: Ipv4Address, identifier: int, sequence: int, data: bytes, now: Instant
-    ) -> None:
+    def _on_echo_reply(self, source: Ipv4Address, identifier: int, sequence: int, data: bytes, now: Instant) -> None:
         if self.on_echo_reply is not None:
             self.on_echo_reply(source, identifier, sequence, data, now)
 

@@ -2,16 +2,16 @@
 
 import errno
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from stack import fastpath
 from stack.clock import Instant
 from stack.counters import Counters
 from stack.internet.ipv4 import Ipv4
-from stack.internet.path_mtu import PathMtu
 from stack.link.interface import Interface
 from stack.octets import Octets
-from stack.transport.tcp.flow import FlowKey
+from stack.transport.flow import FlowKey
 from stack.transport.tcp.sequence import MASK
 from stack.wire import ipv4 as ipv4_wire
 from stack.wire import tcp as tcp_wire
@@ -35,16 +35,18 @@ class TcpPath:
 
     __slots__ = ("_counters", "_interface", "_ipv4", "_key", "_link_mtu", "_mac", "_next_hop", "_path_mtu", "_template")
 
-    def __init__(self, key: FlowKey, ipv4: Ipv4, path_mtu: PathMtu, counters: Counters) -> None:
+    def __init__(self, key: FlowKey, ipv4: Ipv4, interfaces: Sequence[Interface], counters: Counters) -> None:
         route = ipv4.route(key.remote_addr)
         if route is None:
             raise OSError(errno.ENETUNREACH, "network is unreachable: no route to the peer")
         self._key = key
         self._ipv4 = ipv4
-        self._path_mtu = path_mtu
+        self._path_mtu = ipv4.path_mtu
         self._counters = counters
         self._next_hop = route.next_hop
-        self._interface: Interface | None = None if ipv4.is_local(key.remote_addr) else route.interface
+        self._interface: Interface | None = None
+        if not ipv4.is_local(key.remote_addr):
+            self._interface = interfaces[route.interface.index]
         self._link_mtu = route.interface.mtu
         self._mac: bytes | None = None
         self._template = b""
@@ -54,15 +56,14 @@ class TcpPath:
         """The MTU of the interface, in octets."""
         return self._link_mtu
 
-    @property
-    def mtu(self) -> int:
+    def mtu(self, now: Instant) -> int:
         """The path's MTU as far as it is known, in octets."""
-        return min(self._path_mtu.mtu(self._key.remote_addr), self._link_mtu)
+        return min(self._path_mtu.mtu(self._key.remote_addr, now), self._link_mtu)
 
     def send(
         self, seq: int, ack: int, flags: int, window: int, options: bytes, payload: Octets, mss: int, now: Instant
     ) -> int:
-        """See stack.transport.tcp.flow.Path."""
+        """See stack.transport.flow.Path."""
         interface = self._interface
         mac = interface.resolve(self._next_hop, now) if interface is not None else None
         if interface is None or mac is None:
@@ -85,9 +86,9 @@ class TcpPath:
         if self._interface is not None:
             self._interface.doubt(self._next_hop, now)
 
-    def reduce_mtu(self, mtu: int, now: Instant) -> None:
-        """A router reported that only `mtu` octets get through."""
-        self._path_mtu.reduce(self._key.remote_addr, mtu, now)
+    def reduce_mtu(self, mtu: int, sent: int, now: Instant) -> None:
+        """A router reported that of `sent` octets only `mtu` get through."""
+        self._path_mtu.reduce(self._key.remote_addr, mtu, sent, now)
 
     def _make_template(self, interface: Interface, mac: bytes) -> None:
         key = self._key

@@ -14,7 +14,7 @@ from stack.counters import Counters
 from stack.events import CLOSED, READABLE, WRITABLE, Handler
 from stack.octets import Octets
 from stack.transport.tcp import output, timeouts
-from stack.transport.tcp.flow import FlowKey, Path
+from stack.transport.flow import FlowKey, Path
 from stack.transport.tcp.receiver import Receiver
 from stack.transport.tcp.sender import Sender
 from stack.transport.tcp.states import Cause, State, move
@@ -101,7 +101,7 @@ class Connection:
         self.config = config
         self.counters: Counters = tcp.counters
         self.state = State.CLOSED
-        self.path_mtu = path.mtu
+        self.path_mtu = path.mtu(now)
         mss = output.announced_mss(self)
         self.peer_mss = mss  # until the peer's SYN says
         self.sender = Sender(config, iss, mss, now)

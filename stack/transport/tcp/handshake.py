@@ -137,7 +137,7 @@ def _negotiate(connection: "Connection", options: TcpOptions, now: Instant) -> N
         timestamps.recent_at = now
     offered = DEFAULT_MSS if options.mss is None else options.mss
     connection.peer_mss = max(offered, config.minimum_send_mss)
-    output.on_path_mtu(connection)
+    output.on_path_mtu(connection, now)
     sender.open_congestion(config)
 
 

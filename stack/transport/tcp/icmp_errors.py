@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from stack.clock import Instant
 from stack.transport.tcp import output
-from stack.transport.tcp.flow import IcmpReport
+from stack.transport.flow import IcmpReport
 from stack.transport.tcp.sequence import seq_le, seq_lt
 from stack.transport.tcp.states import Cause, State
 from stack.wire import icmp
@@ -53,11 +53,11 @@ def on_next_hop_unreachable(connection: "Connection", now: Instant) -> None:
 def _on_fragmentation_needed(connection: "Connection", mtu: int, now: Instant) -> None:
     if mtu >= connection.path_mtu:  # RFC 5927 7.2: it cannot be about what we send now
         return
-    connection.path.reduce_mtu(mtu, now)
-    if connection.path.mtu >= connection.path_mtu:
+    connection.path.reduce_mtu(mtu, connection.path_mtu, now)
+    if connection.path.mtu(now) >= connection.path_mtu:
         return
     connection.counters["TcpPmtuReductions"] += 1
-    output.on_path_mtu(connection)
+    output.on_path_mtu(connection, now)
     # The segment is known to be lost, but not to congestion (RFC 1191 6.5): it goes again at once, cut anew, with
     # what follows it, and cwnd stays.
     connection.sender.go_back()

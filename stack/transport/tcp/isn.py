@@ -5,7 +5,7 @@ from hashlib import blake2s
 from typing import Final
 
 from stack.clock import MICROSECOND, Instant
-from stack.transport.tcp.flow import FlowKey
+from stack.transport.flow import FlowKey
 from stack.transport.tcp.sequence import MASK
 
 _TICK: Final = 4 * MICROSECOND  # M of RFC 6528 section 3

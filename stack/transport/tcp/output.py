@@ -18,9 +18,7 @@ HEADERS: Final = 40  # an IPv4 and a TCP header without options
 TIMESTAMPS_LENGTH: Final = 12
 _TIMESTAMPS = struct.Struct("!III")
 _TIMESTAMPS_LEAD: Final = 0x0101080A  # NOP, NOP, kind 8, length 10: the layout of RFC 7323 appendix A
-_TRANSMITTING: Final = frozenset(
-    {State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK}
-)
+_TRANSMITTING: Final = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
 
 
 def announced_mss(connection: "Connection") -> int:
@@ -45,8 +43,8 @@ def flush(connection: "Connection", now: Instant) -> bool:
 def transmit(connection: "Connection", now: Instant) -> bool:
     """Send the data, and the FIN, that the windows allow; False when there was no room for all of it."""
     sender = connection.sender
-    if connection.path.mtu != connection.path_mtu:
-        on_path_mtu(connection)
+    if connection.path.mtu(now) != connection.path_mtu:
+        on_path_mtu(connection, now)
     while (allowed := sender.may_send(connection.nodelay)) is not None:
         length, fin = allowed
         sent = _send_text(connection, length, fin, now)
@@ -132,9 +130,9 @@ def send_syn(connection: "Connection", now: Instant) -> None:
     connection.retransmit.arm(now + sender.rtt.rto)
 
 
-def on_path_mtu(connection: "Connection") -> None:
+def on_path_mtu(connection: "Connection", now: Instant) -> None:
     """The path's MTU is another than it was: cut segments to fit (RFC 1191 6.4)."""
-    connection.path_mtu = mtu = connection.path.mtu
+    connection.path_mtu = mtu = connection.path.mtu(now)
     options = TIMESTAMPS_LENGTH if connection.timestamps is not None else 0
     connection.sender.set_mss(max(min(connection.peer_mss, mtu - HEADERS) - options, 1))
 

@@ -11,10 +11,10 @@ from stack.counters import Counters
 from stack.events import EventQueue
 from stack.transport.tcp import arrives, handshake, icmp_errors, output
 from stack.transport.tcp.connection import Connection
-from stack.transport.tcp.flow import FlowKey, IcmpReport, PathFinder, RandomSource
+from stack.transport.flow import FlowKey, IcmpReport, PathFinder, RandomSource
 from stack.transport.tcp.isn import initial_sequence_number
 from stack.transport.tcp.listener import Listener
-from stack.transport.tcp.ports import ephemeral_port
+from stack.transport.ports import ephemeral_port
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import Cause
 from stack.wire.tcp import ACK, RST, SYN, Segment

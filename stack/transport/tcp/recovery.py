@@ -41,7 +41,9 @@ class Recovery:
         congestion.cwnd = congestion.ssthresh + DUPLICATE_THRESHOLD * congestion.mss
         return True
 
-    def on_ack(self, acked: int, ack: int, before: int, after: int, congestion: CongestionControl, now: Instant) -> bool:
+    def on_ack(
+        self, acked: int, ack: int, before: int, after: int, congestion: CongestionControl, now: Instant
+    ) -> bool:
         """`ack` acknowledges `acked` new octets; `before` and `after` are FlightSize. True: retransmit at SND.UNA."""
         self.duplicates = 0
         if not self.active:

@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Callable
 
-from stack.transport.tcp.flow import RandomSource
+from stack.transport.flow import RandomSource
 
 
 def ephemeral_port(port_range: tuple[int, int], random: RandomSource, is_free: Callable[[int], bool]) -> int:

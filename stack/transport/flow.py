@@ -23,8 +23,7 @@ class Path(Protocol):
     def link_mtu(self) -> int:
         """The MTU of the interface that the path leaves by, in octets."""
 
-    @property
-    def mtu(self) -> int:
+    def mtu(self, now: Instant) -> int:
         """The largest IP datagram that gets through as far as is known (RFC 1191), in octets."""
 
     def send(
@@ -42,8 +41,8 @@ class Path(Protocol):
     def doubt(self, now: Instant) -> None:
         """The remote end is silent: the next hop may be dead (RFC 9293 3.8.3, R1)."""
 
-    def reduce_mtu(self, mtu: int, now: Instant) -> None:
-        """A router reported that only `mtu` octets get through (0: it did not say how many)."""
+    def reduce_mtu(self, mtu: int, sent: int, now: Instant) -> None:
+        """A router reported that of `sent` octets only `mtu` get through (0: it did not say how many)."""
 
 
 class PathFinder(Protocol):

@@ -1,0 +1,159 @@
+"""Putting fragments together again (RFC 791 3.2, RFC 815).
+
+Fragments of one datagram share source, destination, protocol and identification. What is held is bounded in time, in
+memory and per source. Overlap policy: fragments that overlap, unless one is an exact copy of another, make the whole
+datagram be dropped, and all its later fragments with it until the time is over. Honest senders do not overlap, and
+every way of choosing which octets win has been used to get past a firewall (RFC 5722 says this for IPv6).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from stack.addresses import Ipv4Address
+from stack.clock import Instant, Timer, TimerQueue
+from stack.config import Ipv4Config
+from stack.counters import Counters
+from stack.wire.ipv4 import MAXIMUM_LENGTH, Ipv4Header
+
+_Key: TypeAlias = tuple[int, int, int, int]
+_OVERHEAD = 256  # what one fragment costs besides its octets, so that many empty ones are bounded too
+
+
+@dataclass(slots=True)
+class _Datagram:
+    timer: Timer
+    parts: dict[int, bytes] = field(default_factory=dict)  # by offset, in octets
+    header: Ipv4Header | None = None  # of the first fragment
+    size: int | None = None  # known once the last fragment is here
+    memory: int = 0
+    spoiled: bool = False
+
+
+class Reassembler:
+    """The incomplete datagrams of one host.
+
+    `on_timeout(header, first octets, now)` is called for those whose first fragment had arrived.
+    """
+
+    def __init__(
+        self,
+        config: Ipv4Config,
+        counters: Counters,
+        timers: TimerQueue,
+        on_timeout: Callable[[Ipv4Header, bytes, Instant], None],
+    ) -> None:
+        self._config = config
+        self._counters = counters
+        self._timers = timers
+        self._on_timeout = on_timeout
+        self._datagrams: dict[_Key, _Datagram] = {}
+        self._per_source: dict[Ipv4Address, int] = {}
+        self.memory = 0
+
+    def __len__(self) -> int:
+        return len(self._datagrams)
+
+    def add(self, header: Ipv4Header, payload: memoryview, now: Instant) -> tuple[Ipv4Header, memoryview] | None:
+        """Take a fragment; the whole datagram when it is the one that was missing."""
+        self._counters["IpReasmReqds"] += 1
+        key = (header.src, header.dst, header.protocol, header.identification)
+        if not self._is_possible(header, payload):
+            self._counters["IpReasmFails"] += 1
+            return None
+        datagram = self._datagrams.get(key) or self._open(key, header.src, now)
+        if datagram is None or datagram.spoiled:
+            return None
+        if not self._insert(datagram, header, payload):
+            self._spoil(datagram)
+            return None
+        self._bound_memory(key, now)
+        return self._finish(key, datagram) if key in self._datagrams else None
+
+    def _is_possible(self, header: Ipv4Header, payload: memoryview) -> bool:
+        end = header.fragment_offset + len(payload)
+        if not payload or header.length + end > MAXIMUM_LENGTH:
+            return False
+        return not (header.more_fragments and len(payload) % 8)
+
+    def _open(self, key: _Key, source: Ipv4Address, now: Instant) -> _Datagram | None:
+        if self._per_source.get(source, 0) >= self._config.reassembly_per_source:
+            self._counters["IpReasmNoMemory"] += 1
+            return None
+        if len(self._datagrams) >= self._config.reassembly_datagrams:
+            self._evict()
+        datagram = self._datagrams[key] = _Datagram(Timer(self._timers, lambda at: self._expire(key, at)))
+        self._per_source[source] = self._per_source.get(source, 0) + 1
+        datagram.timer.arm(now + self._config.reassembly_timeout)
+        return datagram
+
+    def _insert(self, datagram: _Datagram, header: Ipv4Header, payload: memoryview) -> bool:
+        offset, end = header.fragment_offset, header.fragment_offset + len(payload)
+        copy = datagram.parts.get(offset)
+        if copy is not None and copy == payload:
+            return True
+        if any(start < end and offset < start + len(part) for start, part in datagram.parts.items()):
+            return False
+        if not header.more_fragments:
+            if datagram.size is not None or any(start >= end for start in datagram.parts):
+                return False
+            datagram.size = end
+        elif datagram.size is not None and end > datagram.size:
+            return False
+        if not offset:
+            datagram.header = header
+        datagram.parts[offset] = bytes(payload)
+        cost = len(payload) + _OVERHEAD
+        datagram.memory += cost
+        self.memory += cost
+        return True
+
+    def _spoil(self, datagram: _Datagram) -> None:
+        self._counters["IpReasmOverlaps"] += 1
+        self._counters["IpReasmFails"] += 1
+        self.memory -= datagram.memory
+        datagram.memory = 0
+        datagram.parts.clear()
+        datagram.header = None
+        datagram.spoiled = True
+
+    def _finish(self, key: _Key, datagram: _Datagram) -> tuple[Ipv4Header, memoryview] | None:
+        header = datagram.header
+        if header is None or datagram.size is None:
+            return None
+        if sum(map(len, datagram.parts.values())) != datagram.size:  # none overlap: then there is a hole
+            return None
+        self._remove(key)
+        self._counters["IpReasmOKs"] += 1
+        whole = Ipv4Header(
+            header.src, header.dst, header.protocol, header.ttl, header.identification,
+            tos=header.tos, options=header.options,
+        )  # fmt: skip
+        return whole, memoryview(b"".join(part for _, part in sorted(datagram.parts.items())))
+
+    def _bound_memory(self, newest: _Key, now: Instant) -> None:
+        while self.memory > self._config.reassembly_memory:
+            self._evict()
+
+    def _evict(self) -> None:
+        self._counters["IpReasmNoMemory"] += 1
+        self._counters["IpReasmFails"] += 1
+        self._remove(next(iter(self._datagrams)))
+
+    def _remove(self, key: _Key) -> None:
+        datagram = self._datagrams.pop(key)
+        datagram.timer.disarm()
+        self.memory -= datagram.memory
+        source = Ipv4Address(key[0])
+        self._per_source[source] -= 1
+        if not self._per_source[source]:
+            del self._per_source[source]
+
+    def _expire(self, key: _Key, now: Instant) -> None:
+        datagram = self._datagrams[key]
+        self._counters["IpReasmTimeout"] += 1
+        if not datagram.spoiled:
+            self._counters["IpReasmFails"] += 1
+        self._remove(key)
+        if datagram.header is not None:
+            self._on_timeout(datagram.header, datagram.parts[0], now)
