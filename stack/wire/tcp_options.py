@@ -94,7 +94,10 @@ def _take(options: TcpOptions, kind: int, octets: Octets, at: int, length: int) 
 
 
 def build(options: TcpOptions) -> bytes:
-    """The octets, padded with NOPs to whole words, in the layout that Linux uses. Raises ValueError above 40 octets."""
+    """The octets, padded with NOPs to whole words. Raises ValueError above 40 octets.
+
+    As long as Linux's; a SYN has window scale behind MSS, where Linux has it last.
+    """
     if options is NO_OPTIONS:
         return b""
     octets = b""
