@@ -35,8 +35,6 @@ def rebuilt_payload(header, payload):
 
 
 def test_every_frame_is_built_again_octet_for_octet(captured, frame_name):
-    if frame_name in ("syn", "syn_ack"):
-        pytest.skip("Linux has the options of a SYN in another order: see test_a_syn_is_as_long_as_linuxs")
     frame = captured[frame_name]
     link, payload = ethernet.parse(frame)
     if link.ethertype == ethernet.ETHERTYPE_ARP:
@@ -44,15 +42,22 @@ def test_every_frame_is_built_again_octet_for_octet(captured, frame_name):
     else:
         header, text = ipv4.parse(payload)
         again = ipv4.build(header, rebuilt_payload(header, text))
-    assert ethernet.build(link, again) == frame
+    again = ethernet.build(link, again)
+    if frame_name in ("syn", "syn_ack"):  # Linux has the same options in another order, and so another checksum
+        assert len(again) == len(frame)
+        assert segment(again) == segment(frame)
+    else:
+        assert again == frame
+
+
+CHECKSUMMED = ("syn", "syn_ack", "ack", "data", "sack", "fin", "rst_of_syn", "udp", "port_unreachable", "echo_request")
 
 
 @pytest.mark.req("9293-MUST-3", "792-1")
-def test_every_flipped_bit_is_found(captured, frame_name):
+@pytest.mark.parametrize("name", CHECKSUMMED)
+def test_every_flipped_bit_is_found(captured, name):
     """One wrong bit behind the Ethernet header never passes: ones' complement sums catch every single one."""
-    frame = captured[frame_name]
-    if ethernet.parse(frame)[0].ethertype != ethernet.ETHERTYPE_IPV4 or frame_name == "last_fragment":
-        pytest.skip("nothing in it guards the payload")
+    frame = captured[name]
     for bit in range(8 * ethernet.HEADER_LENGTH, 8 * len(frame)):
         flipped = bytearray(frame)
         flipped[bit // 8] ^= 0x80 >> bit % 8
@@ -104,14 +109,6 @@ def test_tcp_syn_ack(captured):
     assert seg.flags == tcp.SYN | tcp.ACK
     assert seg.ack == segment(captured["syn"]).seq + 1
     assert (seg.options.ts_val, seg.options.ts_ecr) == (0xA68C6D84, 0xC1F96B1A)
-
-
-@pytest.mark.parametrize("name", ["syn", "syn_ack"])
-def test_a_syn_is_as_long_as_linuxs(captured, name):
-    seg = segment(captured[name])
-    again = tcp.build(seg, A, B)
-    assert tcp.parse(again, A, B) == seg
-    assert len(again) == len(datagram(captured[name])[1])
 
 
 @pytest.mark.req("9293-MUST-5")
