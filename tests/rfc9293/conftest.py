@@ -35,7 +35,7 @@ class Path:
     """The way to the peer, and the end of it: it keeps what was sent, cut into segments."""
 
     def __init__(self) -> None:
-        self.link_mtu = self.mtu = 1500
+        self.link_mtu = self.path_mtu = 1500
         self.sent: list[Segment] = []
         self.confirmed = self.doubted = 0
 
@@ -58,8 +58,11 @@ class Path:
     def doubt(self, now: int) -> None:
         self.doubted += 1
 
-    def reduce_mtu(self, mtu: int, now: int) -> None:
-        self.mtu = mtu
+    def mtu(self, now: int) -> int:
+        return self.path_mtu
+
+    def reduce_mtu(self, mtu: int, sent: int, now: int) -> None:
+        self.path_mtu = mtu
 
 
 class Bench:

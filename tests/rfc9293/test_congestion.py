@@ -28,7 +28,7 @@ def offset(seg):
 @pytest.mark.parametrize(("mss", "window"), [(100, 1000), (1000, 10_000), (1460, 14_600), (9000, 18_000)])
 def test_the_initial_window(bench, mss, window):
     bench = bench()
-    bench.wire.link_mtu = bench.wire.mtu = 9040
+    bench.wire.link_mtu = bench.wire.path_mtu = 9040
     bench.into(State.ESTABLISHED, options=TcpOptions(mss=mss))
     assert cwnd(bench) == window
     assert sum(sizes(bench.write(bytes(60_000)))) == window

@@ -119,7 +119,7 @@ def test_the_path_mtu_bounds_segments(bench):
     bench = bench(State.ESTABLISHED, options=TcpOptions(mss=4000))
     assert sizes(bench.write(bytes(1460))) == [1460]
     bench.peer(ACK)
-    bench.wire.mtu = 1000
+    bench.wire.path_mtu = 1000
     assert sizes(bench.write(bytes(1920))) == [960, 960]
 
 
@@ -127,7 +127,7 @@ def test_the_path_mtu_bounds_segments(bench):
 @pytest.mark.parametrize("mtu", [576, 1500, 9000])
 def test_the_mss_option_says_what_the_interface_takes(bench, mtu):
     bench = bench(State.LISTEN)
-    bench.wire.link_mtu = bench.wire.mtu = mtu
+    bench.wire.link_mtu = bench.wire.path_mtu = mtu
     [reply] = bench.peer(SYN)
     assert reply.options.mss == mtu - 40
 
