@@ -29,7 +29,7 @@ def _choose() -> ModuleType:
             raise ConfigurationError(f"TAPSTACK_FASTPATH=native, but the extension is not built: {error}") from None
         logging.getLogger(__name__).warning("the C extension is not built: the stack runs on its slower Python twin")
         return reference
-    return native
+    return native  # type: ignore[no-any-return, unused-ignore]
 
 
 if TYPE_CHECKING:
