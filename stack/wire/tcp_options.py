@@ -83,7 +83,7 @@ def _take(options: TcpOptions, kind: int, octets: Octets, at: int, length: int) 
     """
     if kind == TIMESTAMPS and length == 10:
         options.ts_val, options.ts_ecr = _PAIR.unpack_from(octets, at + 2)
-    elif kind == SACK and length > 2 and length % 8 == 2:
+    elif kind == SACK and length % 8 == 2:
         options.sack_blocks = tuple(_PAIR.iter_unpack(octets[at + 2 : at + length]))
     elif kind == MSS and length == 4:
         options.mss = _U16.unpack_from(octets, at + 2)[0]
