@@ -1,0 +1,1 @@
+"""The `tapstack` command and the daemon that it starts."""

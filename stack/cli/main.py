@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from stack import __version__
+from stack.cli import logs
 from stack.cli.configuration import OPTIONS, load
 from stack.errors import ConfigurationError, DeviceError
 
@@ -33,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
         "serve",
         help="serve HTTP on a TAP device, until Ctrl-C",
         description="Serve HTTP on a TAP device with our own TCP/IP stack, until SIGINT or SIGTERM.",
-        epilog="Opening a device needs CAP_NET_ADMIN (sudo; privileges are dropped once it is open), or one that was made"
-        " for you: sudo ip tuntap add tap0 mode tap user $USER",
+        epilog="Opening a device needs CAP_NET_ADMIN (sudo; privileges are dropped once it is open), or one that"
+        " was made for you: sudo ip tuntap add tap0 mode tap user $USER",
         allow_abbrev=False,
     )
     _add_options(serve)
@@ -71,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DeviceError as error:
         print(f"tapstack: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def _run(options: dict[str, Any]) -> int:
@@ -80,6 +83,7 @@ def _run(options: dict[str, Any]) -> int:
 
         return demo.run(in_namespace=options["in_namespace"])
     settings = load({name.replace("_", "-"): value for name, value in options.items()}, options["config"])
+    logs.set_up(verbose=settings.verbose)
     from stack.cli import serve
 
     return serve.run(settings)

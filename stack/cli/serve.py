@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from stack import __version__
 from stack.addresses import MacAddress, Network
-from stack.cli import announce, logs
+from stack.cli import announce
 from stack.cli.configuration import ServeSettings, check_directory
 from stack.config import HostConfig, InterfaceConfig, RouteConfig
 from stack.host import Host
@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 def run(settings: ServeSettings) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit code. Raises DeviceError and ConfigurationError."""
-    logs.set_up(verbose=settings.verbose)
     with Signals((signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)) as signals, ExitStack() as resources:
         link = _open_link(settings, resources)
         daemon = _Daemon(settings, link, resources)

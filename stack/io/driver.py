@@ -23,6 +23,8 @@ from stack.transport.tcp.states import State
 
 GRACE: Final = 1 * SECOND  # how long stop() lets connections finish before it resets them
 BATCH: Final = 256  # frames of one turn
+# The peer has everything that we sent it, our FIN included.
+_NOTHING_TO_LOSE: Final = frozenset({State.FIN_WAIT_2, State.TIME_WAIT, State.CLOSED})
 
 logger = logging.getLogger(__name__)
 
@@ -171,14 +173,20 @@ class Driver:
             return False
         if self._stop_at is None:
             self._stop_at = self._now + GRACE
-            if self._on_stop:
-                self._on_stop(self._now)
+            self._tell_application()
             self._dispatch()
             self._flush()
         return self._stop_requested > 1 or self._now >= self._stop_at or not self._unfinished()
 
+    def _tell_application(self) -> None:
+        try:
+            if self._on_stop:
+                self._on_stop(self._now)
+        except Exception:
+            logger.exception("the application failed to stop; ending its connections")
+
     def _unfinished(self) -> list[Connection]:
-        return [each for each in self.host.connections() if each.state not in (State.TIME_WAIT, State.CLOSED)]
+        return [each for each in self.host.connections() if each.state not in _NOTHING_TO_LOSE]
 
     def _abort_all(self) -> None:
         for connection in self._unfinished():

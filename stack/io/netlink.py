@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-from pyroute2 import IPRoute, NetlinkError  # type: ignore[import-untyped]
+from pyroute2 import IPRoute, NetlinkError
 
 from stack.addresses import Ipv4Address, MacAddress, Network, ipv4, show_ipv4, show_mac
 from stack.errors import DeviceError

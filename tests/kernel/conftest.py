@@ -39,6 +39,11 @@ def need(tool: str) -> None:
         pytest.fail(f"{tool} is not installed: sudo apt-get install {PACKAGES[tool]}", pytrace=False)
 
 
+def environment() -> dict[str, str]:
+    """Ours, without what would make `tapstack serve` drop its privileges to whoever called sudo."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SUDO_")}
+
+
 class Namespace:
     """A network namespace of its own; it lives as long as the `cat` in it, which ends when we do."""
 
@@ -68,7 +73,7 @@ class Namespace:
 
     def run(self, *arguments: str, check: bool = True, timeout: float = 60, **options: Any) -> Any:
         """Run a command in the namespace to its end; its output as text."""
-        options = {"capture_output": True, "text": True, "errors": "replace"} | options
+        options = {"capture_output": True, "text": True, "errors": "replace", "env": environment()} | options
         done = subprocess.run(self.command(arguments), timeout=timeout, **options)
         if check and done.returncode:
             pytest.fail(f"{' '.join(arguments)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -116,7 +121,6 @@ class Server:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(notify))
             notify.chmod(0o666)
-            environment = {k: v for k, v in os.environ.items() if not k.startswith("SUDO_")}
             self.process = namespace.start(
                 *prefix,
                 sys.executable,
@@ -125,7 +129,7 @@ class Server:
                 "serve",
                 *arguments,
                 cwd=directory,
-                env=environment | {"NOTIFY_SOCKET": str(notify), "PYTHONPATH": str(ROOT)},
+                env=environment() | {"NOTIFY_SOCKET": str(notify), "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
