@@ -94,6 +94,7 @@ class Host:
             self._receive_ring(port, frames, now)
             return
         ring = self._rings[port]
+        ring.clear()
         for frame in frames:
             if not ring.append(frame):
                 if len(frame) > ring.max_frame:
@@ -103,7 +104,6 @@ class Host:
                 ring.clear()
                 ring.append(frame)
         self._receive_ring(port, ring, now)
-        ring.clear()
 
     def advance(self, now: Instant) -> None:
         """Fire the timers that are due."""

@@ -123,6 +123,9 @@ class Reassembler:
             return None
         if sum(map(len, datagram.parts.values())) != datagram.size:  # none overlap: then there is a hole
             return None
+        if header.length + datagram.size > MAXIMUM_LENGTH:  # each fitted its own header; the whole does not
+            self._spoil(datagram)
+            return None
         self._remove(key)
         self._counters["IpReasmOKs"] += 1
         whole = Ipv4Header(
