@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 120.0  # seconds for the tests of one bug
 BASELINE_TIMEOUT = 600.0
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "__pycache__", ".*_cache", ".hypothesis", "docs")
+LIBRARY = "stack/_native*.so"
 FAILED, TIMED_OUT = 1, -1
 
 
@@ -90,7 +91,10 @@ class Tree:
         shutil.copytree(source, folder, ignore=LEFT_OUT, symlinks=True)
 
     def build(self) -> None:
-        """Compile the extension in place. Raises MutationError."""
+        """Compile the extension in place, from scratch. Raises MutationError."""
+        shutil.rmtree(self.root / "build", ignore_errors=True)
+        for library in self.root.glob(LIBRARY):
+            library.unlink()
         command = [sys.executable, "native/build.py", "--inplace"]
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, timeout=BASELINE_TIMEOUT)
         if done.returncode:
@@ -134,7 +138,7 @@ class Tree:
         try:
             path.write_text(mutation.apply(self.root))
             if mutation.in_c:
-                libraries = {library: library.read_bytes() for library in self.root.glob("stack/_native*.so")}
+                libraries = {library: library.read_bytes() for library in self.root.glob(LIBRARY)}
                 self.build()
             code, output = self.run_tests(mutation.tests, "native" if mutation.in_c else "reference", TIMEOUT)
             verdict, detail = judge(code, output)
