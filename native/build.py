@@ -26,7 +26,13 @@ SOURCES: Final = [
 ]
 WARNINGS: Final = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 OPTIMIZATION: Final = ["-O3"]
-SANITIZERS: Final = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+SANITIZERS: Final = [
+    "-O1",
+    "-g",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+]
 
 
 class BuildExt(build_ext):

@@ -32,8 +32,8 @@ from stack.internet.routing import RoutingTable
 from stack.link.interface import Interface
 from stack.octets import Octets
 from stack.path import TcpPath
-from stack.transport.tcp.connection import Connection
 from stack.transport.flow import FlowKey, Path, RandomSource
+from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.listener import Listener
 from stack.transport.tcp.protocol import Tcp
 from stack.transport.udp import Udp, UdpSocket

@@ -18,7 +18,7 @@ _RECORD: Final = struct.Struct("=19I")
 class _Handle:
     """What C needs to know of a ring; the buffers stay where they are as long as the ring lives."""
 
-    __slots__ = ("_keep", "ring", "record_view", "records")
+    __slots__ = ("_keep", "record_view", "records", "ring")
 
     def __init__(self, ring: FrameRing) -> None:
         buffer = ffi.from_buffer("uint8_t[]", ring.buffer)

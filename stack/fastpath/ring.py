@@ -21,7 +21,18 @@ class FrameRing:
     at `used`. `native` is the C fastpath's handle on the same memory, made by it at first sight.
     """
 
-    __slots__ = ("buffer", "capacity", "count", "lengths", "max_frame", "max_frames", "native", "starts", "used", "view")
+    __slots__ = (
+        "buffer",
+        "capacity",
+        "count",
+        "lengths",
+        "max_frame",
+        "max_frames",
+        "native",
+        "starts",
+        "used",
+        "view",
+    )
 
     def __init__(self, max_frame: int, max_frames: int = 256, capacity: int | None = None) -> None:
         self.max_frame = max_frame

@@ -1,0 +1,1 @@
+"""The internet layer: IPv4 and ICMP."""

@@ -1,0 +1,1 @@
+"""The link layer: Ethernet interfaces and ARP."""

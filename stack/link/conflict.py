@@ -70,10 +70,11 @@ class AddressClaim:
             self._conflicts += 1
             hurried = self._conflicts < config.maximum_conflicts
             self._begin_probing(now, config.probe_maximum if hurried else config.rate_limit_interval)
-        elif self.state is Claim.BOUND:
-            if self._defended_at is None or now - self._defended_at >= config.defend_interval:
-                self._defended_at = now
-                self._announce(now)
+        elif self.state is Claim.BOUND and (
+            self._defended_at is None or now - self._defended_at >= config.defend_interval
+        ):
+            self._defended_at = now
+            self._announce(now)
 
     def _begin_probing(self, now: Instant, delay: Duration) -> None:
         self.state = Claim.PROBING

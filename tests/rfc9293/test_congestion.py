@@ -134,7 +134,6 @@ def test_the_third_duplicate_retransmits(bench):
 
 
 @pytest.mark.req("5681-19")
-@pytest.mark.xfail(strict=True, reason="FlightSize includes what limited transmit sent")
 def test_what_limited_transmit_sent_does_not_count_as_in_flight(bench):
     bench = lossy(bench)
     for _ in range(3):

@@ -187,7 +187,6 @@ def test_the_window_of_a_syn_ack_is_not_scaled(bench):
 
 
 @pytest.mark.req("9293-3.10.7.3-syn-ack-text")
-@pytest.mark.xfail(strict=True, reason="after a SYN-ACK the window is closed until our first ACK")
 def test_text_and_fin_on_a_syn_ack_are_processed(bench):
     bench = bench(State.SYN_SENT)
     [reply] = bench.peer(SYN | ACK | FIN, b"hello")

@@ -268,7 +268,6 @@ def test_keep_alive_asks_after_two_hours(bench):
 
 
 @pytest.mark.req("9293-MUST-26", "9293-MUST-27")
-@pytest.mark.xfail(strict=True, reason="TcpConfig.keep_alive does not arm the timer")
 def test_keep_alive_waits_for_silence(bench):
     bench = bench(State.ESTABLISHED, keep_alive=True, keep_alive_idle=100 * SECOND)
     bench.advance(60 * SECOND)
@@ -279,7 +278,6 @@ def test_keep_alive_waits_for_silence(bench):
 
 
 @pytest.mark.req("9293-MUST-29", "2525-2.9")
-@pytest.mark.xfail(strict=True, reason="TcpConfig.keep_alive does not arm the timer")
 def test_keep_alive_gives_up_after_many_probes_only(bench):
     bench = bench(State.ESTABLISHED, keep_alive=True)
     probes = bench.advance((7200 + 8 * 75 + 1) * SECOND)

@@ -180,11 +180,12 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
         _advance(connection, seg, now)
     window = seg.window << sender.shift
     if ack == sender.una:
-        if _is_duplicate(connection, seg, window):
-            if sender.recovery.on_duplicate(ack, sender.max, sender.flight, sender.congestion, now):
-                connection.counters["TcpFastRetransmits"] += 1
-                output.retransmit_first(connection, now)
-                connection.retransmit.arm(connection.retransmission_deadline(now))
+        if _is_duplicate(connection, seg, window) and sender.recovery.on_duplicate(
+            ack, sender.max, sender.flight, sender.congestion, now
+        ):
+            connection.counters["TcpFastRetransmits"] += 1
+            output.retransmit_first(connection, now)
+            connection.retransmit.arm(connection.retransmission_deadline(now))
         sender.update_window(seg.seq, ack, window)
     return _after_our_fin(connection, now)
 

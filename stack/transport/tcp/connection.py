@@ -13,8 +13,8 @@ from stack.config import TcpConfig
 from stack.counters import Counters
 from stack.events import CLOSED, READABLE, WRITABLE, Handler
 from stack.octets import Octets
-from stack.transport.tcp import output, timeouts
 from stack.transport.flow import FlowKey, Path
+from stack.transport.tcp import output, timeouts
 from stack.transport.tcp.receiver import Receiver
 from stack.transport.tcp.sender import Sender
 from stack.transport.tcp.states import Cause, State, move
@@ -266,6 +266,8 @@ class Connection:
     def move(self, cause: Cause, now: Instant) -> None:
         """Change the state; the only place where it changes."""
         self.state = move(self.state, cause)
+        if self.state is State.ESTABLISHED and self.config.keep_alive:
+            self.set_keep_alive(True, now)
         if self.state is State.TIME_WAIT:
             self.retransmit.disarm()
             timeouts.start_linger(self, 2 * self.config.maximum_segment_lifetime, now)

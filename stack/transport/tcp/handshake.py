@@ -10,8 +10,8 @@ from stack.clock import SECOND, Instant
 from stack.events import ESTABLISHED
 from stack.transport.tcp import output
 from stack.transport.tcp.isn import timestamp_offset
-from stack.transport.tcp.sequence import seq_lt
 from stack.transport.tcp.sender import DEFAULT_MSS
+from stack.transport.tcp.sequence import seq_lt
 from stack.transport.tcp.states import Cause
 from stack.transport.tcp.timestamps import Timestamps
 from stack.wire.tcp import ACK, FIN, RST, SYN, Segment

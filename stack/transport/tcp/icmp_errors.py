@@ -8,8 +8,8 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from stack.clock import Instant
-from stack.transport.tcp import output
 from stack.transport.flow import IcmpReport
+from stack.transport.tcp import output
 from stack.transport.tcp.sequence import seq_le, seq_lt
 from stack.transport.tcp.states import Cause, State
 from stack.wire import icmp

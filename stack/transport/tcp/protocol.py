@@ -9,12 +9,12 @@ from stack.clock import Instant, Timer, TimerQueue
 from stack.config import TcpConfig
 from stack.counters import Counters
 from stack.events import EventQueue
+from stack.transport.flow import FlowKey, IcmpReport, PathFinder, RandomSource
+from stack.transport.ports import ephemeral_port
 from stack.transport.tcp import arrives, handshake, icmp_errors, output
 from stack.transport.tcp.connection import Connection
-from stack.transport.flow import FlowKey, IcmpReport, PathFinder, RandomSource
 from stack.transport.tcp.isn import initial_sequence_number
 from stack.transport.tcp.listener import Listener
-from stack.transport.ports import ephemeral_port
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import Cause
 from stack.wire.tcp import ACK, RST, SYN, Segment
@@ -189,8 +189,6 @@ class Tcp:
         iss = initial_sequence_number(self.secret, key, now)
         connection = Connection(self, key, self._paths.path(key), config, iss, now)
         self._connections[key] = connection
-        if config.keep_alive:
-            connection.set_keep_alive(True, now)
         return connection
 
     def _reset_stray(self, key: FlowKey, seg: Segment, now: Instant) -> None:

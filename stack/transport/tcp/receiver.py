@@ -67,6 +67,7 @@ class Receiver:
         self.irs = irs
         self.nxt = self.acked = (irs + 1) & MASK
         self.edge = self.nxt
+        self.initial_window_field()  # which our SYN has offered, or our SYN-ACK is about to
 
     @property
     def window(self) -> int:

@@ -37,7 +37,7 @@ class Recovery:
             return False
         self.active = True
         self.recover = high
-        congestion.on_loss(flight, now)
+        congestion.on_loss(min(flight, congestion.cwnd), now)  # without what limited transmit has added (step 2)
         congestion.cwnd = congestion.ssthresh + DUPLICATE_THRESHOLD * congestion.mss
         return True
 
