@@ -5,6 +5,7 @@ from array import array
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from stack.addresses import MacAddress
 from stack.fastpath import reference
 from stack.fastpath.ring import FrameRing
