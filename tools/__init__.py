@@ -1,0 +1,1 @@
+"""The project's own tools; each runs as tools/NAME."""
