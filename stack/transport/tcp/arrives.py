@@ -273,8 +273,12 @@ def _process_text(connection: "Connection", seg: Segment, now: Instant) -> None:
         return
     had_gap = receiver.has_gap
     receiver.ack_due += receiver.accept(payload)
-    if had_gap or receiver.ack_due >= 2 * receiver.segment_size:
+    if had_gap:
         connection.ack_now = True
+    elif receiver.ack_due >= 2 * receiver.segment_size:
+        # Not left to the end of the batch: the sender's window opens by the acknowledgment (RFC 5681 4.2). A merged
+        # run, however long, has one.
+        output.send_ack(connection, now)
     elif connection.delayed_ack.deadline is None:
         connection.delayed_ack.arm(now + connection.config.delayed_ack)
     connection.on_readable()
@@ -287,7 +291,7 @@ def _process_fin(connection: "Connection", seg: Segment, now: Instant) -> None:
         if seq_le(receiver.nxt, fin_at) and seq_le(fin_at, receiver.edge):
             receiver.fin_at = fin_at
     if receiver.has_finished or receiver.fin_at is None:
-        if seg.flags & FIN:  # a retransmission
+        if seg.flags & FIN and receiver.has_finished:  # a retransmission
             connection.ack_now = True
             if connection.state is State.TIME_WAIT:
                 timeouts.start_linger(connection, 2 * connection.config.maximum_segment_lifetime, now)
