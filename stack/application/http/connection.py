@@ -1,22 +1,31 @@
-"""One connection of the HTTP server: requests in, responses out, in order, each within its time and size."""
+"""One connection of the server: requests in, responses out, in order, and never more of either than there is room for.
+
+Theory. A connection is in one phase, and _run() does what the phase allows until something is missing:
+
+    HEAD        octets of a header section are gathered; when it is whole a request may begin
+    BODY        the request's body is gathered; then it is answered
+    SENDING     a response has been begun, and TCP has no room for more of it now
+    LINGERING   our FIN is sent; what still arrives is thrown away until the client's FIN (RFC 9112 9.6)
+    OVER        nothing is left
+
+While a response is SENDING nothing is read, so the octets of a client that asks and asks stay in TCP, whose window
+then closes: that is the back-pressure, and no queue of requests is needed. There is one timer; what it means depends
+on the phase too.
+"""
 
 import logging
-from collections import deque
+from enum import IntEnum
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
 
-from stack.application.http.messages import (
-    Body,
-    HttpError,
-    Request,
-    Response,
-    error_response,
-    may_have_body,
-    reason,
-)
-from stack.application.http.parsing import End, Event, Head, Text, check_head, make_parser
-from stack.clock import SECOND, Duration, Instant
-from stack.events import CLOSED, END_OF_STREAM, READABLE, WRITABLE
+from stack.application.http.messages import Body, BodyError, Headers, Refusal, Request, Response
+from stack.application.http.pages import error_response
+from stack.application.http.reading.body import BodyReader, make_body_reader
+from stack.application.http.reading.framing import Framing, framing_of
+from stack.application.http.reading.grammar import Head, check_unfinished
+from stack.application.http.targets import Target, parse_target
+from stack.clock import SECOND, Instant
+from stack.events import CLOSED
+from stack.octets import Octets
 from stack.transport.tcp.connection import Connection
 
 if TYPE_CHECKING:
@@ -24,352 +33,356 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_READ_SIZE: Final = 64 << 10
-_CHUNK: Final = 256 << 10
+_READ_SIZE: Final = 65536
+_SEND_SIZE: Final = 262144
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+_BODILESS: Final = frozenset({204, 304})
+
+
+class Phase(IntEnum):
+    """What a connection is doing; see above."""
+
+    HEAD = 0
+    BODY = 1
+    SENDING = 2
+    LINGERING = 3
+    OVER = 4
+
+
+_HEAD, _BODY, _SENDING, _LINGERING, _OVER = Phase
 
 
 class HttpConnection:
-    """Made for an accepted connection; gone when that is closed."""
+    """Serves `connection` from when it is accepted until it is closed."""
+
+    __slots__ = (
+        "_body", "_buffer", "_connection", "_drained", "_framing", "_head", "_host", "_keep_alive", "_out", "_phase",
+        "_searched", "_sends_chunks", "_server", "_since", "_source", "_target", "_timer", "_unsent",
+    )  # fmt: skip
 
     def __init__(self, server: "HttpServer", connection: Connection, now: Instant) -> None:
         self._server = server
         self._host = server.host
-        self._tcp = connection
-        self._parser = make_parser()
-        self._events: deque[Event] = deque()
-        self._error: HttpError | None = None  # of the parser: to be answered once everything before it is
-        self._request: Request | None = None
-        self._content = bytearray()
-        self._head_octets = 0
-        self._receiving_since: Instant = now
-        self._out: bytes | memoryview = b""
-        self._body: Body | None = None
-        self._chunked = False
-        self._close_after = False
-        self._lingering = False
+        self._connection = connection
+        self._phase = _HEAD
+        self._buffer = b""  # arrived, and not yet understood
+        self._searched = 0  # octets of it that are known not to end a header section
+        self._since: Instant | None = None  # when the head or body that is being gathered began
+        self._head: Head | None = None
+        self._framing: Framing | None = None
+        self._target: Target | None = None
+        self._body: BodyReader | None = None
+        self._keep_alive = True
+        self._out: Octets = b""  # made, and not yet taken by TCP
+        self._source: Body | None = None  # where more of the response comes from
+        self._sends_chunks = False
+        self._unsent = 0  # octets in TCP's buffer when the timer was armed
         self._drained = 0
-        self._timer = self._host.timer(self._on_timer)
-        self._arm(server.config.head_timeout, now)
-        connection.application = self
+        self._timer = server.host.timer(self._on_timer)
+        connection.nodelay = True  # responses are written whole: waiting for more (Nagle) would only delay the end
         connection.handler = self._on_event
+        self._timer.arm(now + server.config.keep_alive_timeout)
+
+    def refuse(self, refusal: Refusal, now: Instant) -> None:
+        """Answer with an error, now, and end the connection."""
+        self._buffer = b""
+        self._keep_alive = False
+        self._respond(error_response(refusal), now)
+
+    def stop(self, now: Instant) -> None:
+        """The server stops: end at once if there is nothing to answer; otherwise the next response is the last."""
+        if self._phase is _LINGERING or (self._phase is _HEAD and not self._buffer):
+            self._release(now)
 
     # Events
 
     def _on_event(self, kinds: int, now: Instant) -> None:
-        if kinds & CLOSED:
+        try:
+            if kinds & CLOSED:
+                self._release(now)
+            else:
+                self._run(now)
+        except OSError:  # the connection has ended under our hands
             self._release(now)
-            return
-        if kinds & WRITABLE:
-            self._send(now)
-        if kinds & (READABLE | END_OF_STREAM):
-            self._receive(now)
+        except Exception:
+            self._fail(now)
 
-    def _receive(self, now: Instant) -> None:
-        host, tcp = self._host, self._tcp
-        while not self._is_busy and not self._lingering and tcp.handler is not None:
-            data = host.read(tcp, _READ_SIZE, now)
-            if not data:
-                break
-            if self._parser.is_between_requests and self._request is None:
-                self._receiving_since = now
-                self._arm(self._server.config.head_timeout, now)
-            self._feed(data, now)
-            self._process(now)
-        if self._lingering:
-            self._drain(now)
-        elif tcp.at_end_of_stream and not self._is_busy and tcp.handler is not None:
-            self._finish(now)  # whatever was begun can never be completed
-
-    @property
-    def _is_busy(self) -> bool:
-        """Whether a response is on its way out: nothing is read meanwhile, and the peer's window closes."""
-        return self._body is not None or len(self._out) > 0
-
-    def stop(self, now: Instant) -> None:
-        """Close: at once if idle, else after the response."""
-        self._close_after = True
-        if not self._is_busy and self._request is None and not self._lingering:
-            self._finish(now)
-
-    def refuse(self, now: Instant) -> None:
-        """Answer 503: there are too many of us."""
-        busy = HttpError(503, "too many connections", close=True, headers=(("Retry-After", "1"),))
-        self._respond(error_response(busy), None, now, close=True)
-
-    # In
-
-    def _feed(self, data: bytes, now: Instant) -> None:
-        if not any(isinstance(event, Head) for event in self._events) and self._request is None:
-            self._head_octets += len(data)
+    def _on_timer(self, now: Instant) -> None:
         try:
-            self._events.extend(self._parser.feed(data))
-        except HttpError as error:
-            self._events.extend(self._parser.events)
-            self._error = error
+            self._on_timeout(now)
+        except OSError:
+            self._release(now)
+        except Exception:
+            self._fail(now)
+
+    def _fail(self, now: Instant) -> None:
+        logger.exception("a mistake of the server's; connection %s is reset", self._connection.key)
+        self._host.abort(self._connection, now)
+        self._release(now)
+
+    def _on_timeout(self, now: Instant) -> None:
+        if self._phase is _HEAD and not self._buffer:
+            self._begin_to_linger(now)  # it has been idle (RFC 9112 9.5)
+        elif self._phase in (_HEAD, _BODY):
+            self.refuse(Refusal(408, "The request took too long to arrive."), now)
+        elif self._phase is _SENDING and self._backlog() < self._unsent:
+            self._wait_for_room(now)  # slow, but it takes something
+        elif self._phase is _SENDING:
+            self._host.abort(self._connection, now)
+            self._release(now)
+        else:
+            self._release(now)
+
+    # What the phases do
+
+    def _run(self, now: Instant) -> None:
+        while True:
+            phase = self._phase
+            if phase is _HEAD:
+                if self._buffer and self._read_head(now):
+                    continue
+            elif phase is _BODY:
+                if self._buffer and self._read_body(now):
+                    continue
+            elif phase is _SENDING:
+                if self._send(now):
+                    continue
+                return
+            else:
+                if phase is _LINGERING:
+                    self._drain(now)
+                return
+            if not self._fill(now):
+                return
+
+    def _fill(self, now: Instant) -> bool:
+        """Get more octets; False: there are none now."""
+        if data := self._host.read(self._connection, _READ_SIZE, now):
+            self._buffer = self._buffer + data if self._buffer else data
+            return True
+        if self._connection.at_end_of_stream:
+            if self._phase is _HEAD and not self._buffer:
+                self._begin_to_linger(now)
+            else:  # RFC 9112 section 8: the client may still listen
+                self.refuse(Refusal(400, "The request is incomplete."), now)
+            return True
+        self._wait_for_octets(now)
+        return False
+
+    def _wait_for_octets(self, now: Instant) -> None:
         config = self._server.config
-        if self._request is None and not self._events and self._error is None:
-            if self._head_octets > config.maximum_head:
-                self._error = HttpError(431, f"the head is longer than {config.maximum_head} octets", close=True)
-
-    def _process(self, now: Instant) -> None:
-        while self._events and not self._is_busy and not self._lingering:
-            event = self._events.popleft()
-            try:
-                if isinstance(event, Head):
-                    self._on_head(event, now)
-                elif isinstance(event, Text):
-                    self._on_text(event, now)
-                else:
-                    self._on_end(now)
-            except HttpError as error:
-                self._fail(error, now)
-        if self._error is not None and not self._events and not self._is_busy and not self._lingering:
-            error, self._error = self._error, None
-            self._fail(error, now)
-
-    def _on_head(self, head: Head, now: Instant) -> None:
-        config = self._server.config
-        if len(head.target) > config.maximum_target:
-            raise HttpError(414, f"the request target is longer than {config.maximum_target} octets", close=True)
-        size = sum(len(name) + len(value) + 4 for name, value in head.fields)
-        if len(head.fields) > config.maximum_fields or size > config.maximum_head:
-            raise HttpError(431, "too many header fields, or too long ones", close=True)
-        self._head_octets = 0
-        check_head(head)
-        headers: dict[str, str] = {}
-        for name, value in head.fields:
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        path, query = _split_target(head)
-        self._request = Request(
-            head.method, head.target.decode("latin-1"), path, query, head.version, headers, self._tcp, now
-        )
-        self._content.clear()
-        length = headers.get("content-length", "0")
-        if len(length) > 15 or int(length) > config.maximum_body:
-            raise HttpError(413, f"the content is longer than {config.maximum_body} octets", close=True)
-        if head.method in ("POST", "PUT", "PATCH") and not {"content-length", "transfer-encoding"} & headers.keys():
-            raise HttpError(411, "a Content-Length is needed", close=True)
-        expectation = headers.get("expect")
-        if expectation is not None and head.version >= (1, 1):
-            if expectation.lower() != "100-continue":
-                raise HttpError(417, "100-continue is the only expectation known here", close=True)
-            if not self._events:
-                self._write(_CONTINUE, now)
-        self._receiving_since = now
-        self._arm(config.body_timeout, now)
-
-    def _on_text(self, text: Text, now: Instant) -> None:
-        config = self._server.config
-        self._content += text.octets
-        if len(self._content) > config.maximum_body:
-            raise HttpError(413, f"the content is longer than {config.maximum_body} octets", close=True)
-        elapsed = now - self._receiving_since
-        if elapsed > config.body_timeout and len(self._content) * SECOND < elapsed * config.body_minimum_rate:
-            raise HttpError(408, "the content comes too slowly", close=True)
-        self._arm(config.body_timeout, now)
-
-    def _on_end(self, now: Instant) -> None:
-        request = self._request
-        if request is None:
+        if self._phase is _HEAD and not self._buffer:
+            self._timer.arm(now + config.keep_alive_timeout)
             return
-        request.body = bytes(self._content)
-        self._server.requests += 1
+        if self._since is None:
+            self._since = now
+        if self._phase is _HEAD:
+            self._timer.arm(self._since + config.header_timeout)
+        elif self._body is not None:
+            earned = self._body.received * SECOND // config.minimum_body_rate
+            self._timer.arm(self._since + config.body_timeout + earned)
+
+    def _read_head(self, now: Instant) -> bool:
+        """Take a header section from the buffer; False: it is not all there."""
+        buffer = self._buffer
+        if not self._searched and buffer.startswith(b"\r\n"):
+            self._buffer = buffer[2:]  # RFC 9112 2.2: an empty line in front of a request is ignored
+            return True
+        end = buffer.find(b"\r\n\r\n", max(self._searched - 3, 0)) + 4
         try:
-            response = self._server.handler(request)
-        except HttpError as error:
-            response = error_response(error)
-            self._close_after = self._close_after or error.close
+            if end < 4:
+                self._check_unfinished()
+                return False
+            if end > self._server.config.max_request_line:
+                self._check_limits(end)
+            octets, self._buffer = (buffer, b"") if end == len(buffer) else (buffer[:end], buffer[end:])
+            self._searched = 0
+            self._since = None
+            self._begin_request(octets, now)
+        except Refusal as refusal:
+            self.refuse(refusal, now)
+        return True
+
+    def _check_unfinished(self) -> None:
+        buffer = self._buffer
+        if buffer == b"\r":
+            return  # half of an empty line in front of a request
+        check_unfinished(buffer, self._searched)
+        self._check_limits(len(buffer))
+        self._searched = len(buffer)
+
+    def _check_limits(self, length: int) -> None:
+        """Refuse a header section of `length` octets so far if it, or its first line, is too long."""
+        config = self._server.config
+        line = self._buffer.find(b"\r\n", 0, length)
+        if line < 0:
+            line = length
+        if line > config.max_request_line:
+            raise Refusal(414, f"A request line has at most {config.max_request_line} octets here.")
+        if length - line > config.max_header_section:
+            raise Refusal(431, f"A header section has at most {config.max_header_section} octets here.")
+
+    def _begin_request(self, octets: bytes, now: Instant) -> None:
+        server = self._server
+        self._head = head = server.head_reader.read(octets)
+        if len(head.fields) > server.config.max_fields:
+            raise Refusal(431, f"A request has at most {server.config.max_fields} header fields here.")
+        self._framing = framing = framing_of(head)
+        self._target = parse_target(head.method, head.target)
+        self._keep_alive = framing.keep_alive
+        if not framing.length:
+            self._answer(b"", now)
+            return
+        self._body = make_body_reader(framing.length, server.config)
+        self._phase = _BODY
+        if framing.expects_continue and not self._buffer:
+            self._host.write(self._connection, _CONTINUE, now)
+
+    def _read_body(self, now: Instant) -> bool:
+        """Take octets of the body from the buffer; False: it is not all there."""
+        assert self._body is not None
+        octets, self._buffer = self._buffer, b""
+        try:
+            self._buffer = self._body.feed(octets)
+        except Refusal as refusal:
+            self.refuse(refusal, now)
+            return True
+        if not self._body.is_complete:
+            return False
+        body, self._body = self._body.body(), None
+        self._since = None
+        self._answer(body, now)
+        return True
+
+    def _answer(self, body: bytes, now: Instant) -> None:
+        head, target, server = self._head, self._target, self._server
+        assert head is not None and target is not None
+        version = "1.1" if head.minor else "1.0"
+        server.totals.requests += 1
+        request = Request(
+            head.method, head.target.decode("ascii"), target.path, target.query, target.host, version,
+            Headers(head.fields), body, self._connection, now, server.clock.at(now), server.totals,
+        )  # fmt: skip
+        try:
+            response = server.handler(request)
+            _ = response.head
+        except Refusal as refusal:
+            response = error_response(refusal)
         except Exception:
             logger.exception("the handler failed on %s %s", request.method, request.target)
-            response = error_response(HttpError(500, "something went wrong here"))
-        self._respond(response, request, now, close=_wants_close(request))
+            response = error_response(Refusal(500, "The server has made a mistake."))
+        if server.logs_requests:
+            logger.debug("%s %s: %d", request.method, request.target, response.status)
+        self._respond(response, now)
 
-    # Out
-
-    def _respond(self, response: Response, request: Request | None, now: Instant, *, close: bool) -> None:
-        self._request = None
-        self._close_after = self._close_after or close or self._server.is_stopping
+    def _respond(self, response: Response, now: Instant) -> None:
+        """Begin a response; most are whole, and with TCP, when this returns."""
+        head = self._head
+        is_latest = head is None or head.minor > 0
+        length = response.length
+        # RFC 9112 6.1: no Transfer-Encoding to HTTP/1.0, whose bodies of unknown length end with the connection.
+        self._sends_chunks = length is None and is_latest and response.status not in _BODILESS
+        if (length is None and not is_latest) or self._server.is_stopping:
+            self._keep_alive = False
+        lines = [response.head, self._server.clock.date_line(now)]
+        if self._sends_chunks:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+        if not self._keep_alive:
+            lines.append(b"Connection: close\r\n")
+        elif not is_latest:
+            lines.append(b"Connection: keep-alive\r\n")
+        lines.append(b"\r\n")
+        has_body = response.status not in _BODILESS and not (head is not None and head.method == "HEAD")
         body = response.body
-        head_only = request is not None and request.method == "HEAD"
-        with_body = may_have_body(response.status)
-        length: int | None = len(body) if isinstance(body, bytes) else body.length
-        old = request is not None and request.version < (1, 1)
-        self._chunked = with_body and length is None and not old
-        if length is None and old:
-            self._close_after = True
-        lines = [
-            f"HTTP/1.1 {response.status} {reason(response.status)}",
-            f"Date: {self._server.date(now)}",
-            "Server: tapstack",
-        ]
-        if response.content_type is not None and with_body:
-            lines.append(f"Content-Type: {response.content_type}")
-        if length is not None and with_body:
-            lines.append(f"Content-Length: {length}")
-        if self._chunked:
-            lines.append("Transfer-Encoding: chunked")
-        lines.extend(f"{name}: {value}" for name, value in response.headers)
-        if self._close_after:
-            lines.append("Connection: close")
-        elif old:
-            lines.append("Connection: keep-alive")
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        logger.debug(
-            "request",
-            extra={
-                "fields": {
-                    "method": request.method if request else "-",
-                    "target": request.target if request else "-",
-                    "status": response.status,
-                    "octets": length,
-                }
-            },
-        )
         if isinstance(body, bytes):
-            self._out = head + body if with_body and not head_only else head
-        elif with_body and not head_only:
-            self._out = head
-            self._body = body
+            if has_body:
+                lines.append(body)
+        elif has_body:
+            self._source = body
         else:
             body.close()
-            self._out = head
+        self._out = b"".join(lines)
+        self._unsent = 0
+        self._phase = _SENDING
         self._send(now)
 
-    def _send(self, now: Instant) -> None:
-        tcp = self._tcp
-        if tcp.handler is None:
-            return
+    def _send(self, now: Instant) -> bool:
+        """Hand TCP what it takes; False: it has no room for all of it now."""
+        host, connection = self._host, self._connection
         while True:
-            if self._out:
-                taken = self._write(self._out, now)
-                self._out = memoryview(self._out)[taken:] if taken < len(self._out) else b""
-                if self._out:
-                    self._arm(self._server.config.send_timeout, now)
-                    return
-            if self._body is None or not self._next_chunk(self._body, now):
+            if out := self._out:
+                taken = host.write(connection, out, now)
+                self._server.totals.octets_sent += taken
+                if taken < len(out):
+                    self._out = memoryview(out)[taken:]
+                    if taken or not self._unsent:  # that the client sends something is no reason to wait longer
+                        self._wait_for_room(now)
+                    return False
+                self._out = b""
+            if self._source is None:
                 break
-        if tcp.handler is not None and not self._lingering:
-            self._after_response(now)
-
-    def _next_chunk(self, body: Body, now: Instant) -> bool:
-        try:
-            octets = body.read(_CHUNK)
-            if not octets and body.length:
-                raise OSError("it became shorter while it was sent")
-        except OSError as error:
-            logger.warning("a response could not be completed: %s", error)
-            self._host.abort(self._tcp, now)
-            return False
-        if body.length is not None:
-            body.length -= len(octets)
-        self._out = b"%x\r\n%b\r\n" % (len(octets), octets) if self._chunked else octets
-        if not octets or body.length == 0:
-            body.close()
-            self._body = None
-        return bool(self._out)
-
-    def _after_response(self, now: Instant) -> None:
-        if self._close_after:
-            self._finish(now)
-        elif not self._events and self._error is None:
-            self._arm(self._server.config.idle_timeout, now)
-            if self._tcp.readable or self._tcp.at_end_of_stream:
-                self._server.host.timer(self._resume).arm(now)
+            try:
+                self._out = self._produce(self._source)
+            except BodyError as error:
+                # The client sees less than it was promised, and a reset is the one sign that every framing has.
+                logger.warning("a response could not be finished: %s", error)
+                host.abort(connection, now)
+                self._release(now)
+                return True
+        if self._keep_alive:
+            self._phase = _HEAD
+            self._head = None
         else:
-            self._process(now)
+            self._begin_to_linger(now)
+        return True
 
-    def _resume(self, now: Instant) -> None:
-        """What had arrived while a response was sent: read in a turn of its own, so that pipelining cannot recurse."""
-        if self._tcp.handler is not None:
-            self._receive(now)
+    def _produce(self, source: Body) -> Octets:
+        """More of the response; b"" is its end."""
+        data = source.read(_SEND_SIZE)
+        if data:
+            return b"%x\r\n%b\r\n" % (len(data), data) if self._sends_chunks else data
+        self._source = None
+        source.close()
+        return _LAST_CHUNK if self._sends_chunks else b""
 
-    def _write(self, data: bytes | memoryview, now: Instant) -> int:
-        try:
-            return self._host.write(self._tcp, data, now)
-        except OSError:
-            return len(data)  # the connection is over; CLOSED comes, or has come
+    def _wait_for_room(self, now: Instant) -> None:
+        self._unsent = self._backlog()
+        self._timer.arm(now + self._server.config.send_timeout)
+
+    def _backlog(self) -> int:
+        """Octets that the client has not yet acknowledged."""
+        info = self._connection.info()
+        return info.unacknowledged + info.unsent
 
     # The end
 
-    def _fail(self, error: HttpError, now: Instant) -> None:
-        self._events.clear()
-        request, self._request = self._request, None
-        self._respond(error_response(error), request, now, close=error.close)
-
-    def _finish(self, now: Instant) -> None:
-        """Close in order: FIN, then read away what the peer still sends, lest a reset destroy the response."""
-        if self._lingering:
-            return
-        self._lingering = True
-        self._close_body()
-        try:
-            self._host.shutdown(self._tcp, now)
-        except OSError:
-            return
-        self._arm(self._server.config.linger, now)
-        self._drain(now)
+    def _begin_to_linger(self, now: Instant) -> None:
+        """RFC 9112 9.6: close in stages, so that a reset does not overtake the response."""
+        self._host.shutdown(self._connection, now)
+        self._phase = _LINGERING
+        self._buffer = b""
+        self._timer.arm(now + self._server.config.linger_timeout)
 
     def _drain(self, now: Instant) -> None:
-        while data := self._host.read(self._tcp, _READ_SIZE, now):
+        while data := self._host.read(self._connection, _READ_SIZE, now):
             self._drained += len(data)
             if self._drained > self._server.config.linger_octets:
-                self._close(now)
+                self._release(now)
                 return
-        if self._tcp.at_end_of_stream:
-            self._close(now)
-
-    def _close(self, now: Instant) -> None:
-        self._host.close(self._tcp, now)
-        self._release(now)
+        if self._connection.at_end_of_stream:
+            self._release(now)
 
     def _release(self, now: Instant) -> None:
+        """Let go of everything; harmless a second time."""
+        if self._phase is _OVER:
+            return
+        self._phase = _OVER
         self._timer.disarm()
-        self._tcp.handler = None
-        self._host.close(self._tcp, now)
-        self._close_body()
-        self._events.clear()
-        self._out = b""
-        self._server.connections.pop(self, None)
-
-    def _close_body(self) -> None:
-        if self._body is not None:
-            self._body.close()
-            self._body = None
-
-    # Time
-
-    def _arm(self, patience: Duration, now: Instant) -> None:
-        self._timer.arm(now + patience)
-
-    def _on_timer(self, now: Instant) -> None:
-        if self._lingering:
-            self._close(now)
-        elif self._is_busy:
-            logger.info("a client took nothing for too long; connection reset")
-            self._host.abort(self._tcp, now)
-            self._release(now)
-        elif self._request is not None or not self._parser.is_between_requests:
-            self._fail(HttpError(408, "the request took too long", close=True), now)
-        else:
-            self._finish(now)
-
-
-def _wants_close(request: Request) -> bool:
-    tokens = {token.strip().lower() for token in request.headers.get("connection", "").split(",")}
-    return "close" in tokens or (request.version < (1, 1) and "keep-alive" not in tokens)
-
-
-def _split_target(head: Head) -> tuple[str, str]:
-    """Path and query of the target (RFC 9112 3.2): origin form, absolute form, or * for OPTIONS."""
-    target = head.target.decode("latin-1")
-    if head.method == "CONNECT":
-        raise HttpError(501, "this is not a proxy", close=True)
-    if target == "*" and head.method == "OPTIONS":
-        return "*", ""
-    if target[:7].lower() == "http://":
-        target = "/" + target[7:].partition("/")[2]
-    if not target.startswith("/"):
-        raise HttpError(400, "the request target is not a path", close=True)
-    path, _, query = target.partition("#")[0].partition("?")
-    return unquote(path, errors="surrogateescape"), query
+        self._buffer = self._out = b""
+        if self._source is not None:
+            source, self._source = self._source, None
+            source.close()
+        self._connection.handler = None
+        self._host.close(self._connection, now)
+        self._server.forget(self)

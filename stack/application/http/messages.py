@@ -102,7 +102,8 @@ class Request:
     """
 
     __slots__ = (
-        "body", "connection", "headers", "method", "now", "path", "query", "target", "totals", "version", "wall_time",
+        "_host", "body", "connection", "headers", "method", "now", "path", "query", "target", "totals", "version",
+        "wall_time",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +112,7 @@ class Request:
         target: str,
         path: str,
         query: str,
+        host: str | None,
         version: str,
         headers: Headers,
         body: bytes,
@@ -123,6 +125,7 @@ class Request:
         self.target = target
         self.path = path
         self.query = query
+        self._host = host
         self.version = version
         self.headers = headers
         self.body = body
@@ -130,6 +133,11 @@ class Request:
         self.now = now
         self.wall_time = wall_time
         self.totals = totals
+
+    @property
+    def host(self) -> str:
+        """Whom the client wanted: of an absolute target its host, whatever the Host field says (RFC 9112 3.2.2)."""
+        return self.headers.get("host") or "" if self._host is None else self._host
 
 
 class Response:

@@ -1,35 +1,80 @@
 """The HTTP server: a listener, and what all connections share."""
 
+import logging
 from dataclasses import dataclass
 
 from stack.application.http.config import HttpConfig
-from stack.application.http.messages import Handler
+from stack.application.http.connection import HttpConnection
+from stack.application.http.dates import WallClock
+from stack.application.http.messages import Handler, Refusal
+from stack.application.http.reading import HeadReader, make_head_reader
 from stack.clock import Instant
 from stack.host import Host
+from stack.transport.tcp.listener import Listener
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Totals:
-    """What the server has done since it was started."""
+    """What a server has done since it was made, and how many connections it has."""
 
+    open_connections: int = 0
     connections: int = 0
-    requests: int = 0
     refused_connections: int = 0
+    requests: int = 0
     octets_sent: int = 0
 
 
 class HttpServer:
-    """Serves `handler` on `host` from start() to stop()."""
+    """Serves `handler` on `host` from start() to stop(); everything happens in the host's events."""
 
-    def __init__(self, host: Host, handler: Handler, config: HttpConfig) -> None:
+    def __init__(self, host: Host, handler: Handler, config: HttpConfig, head_reader: HeadReader | None = None) -> None:
+        self.host = host
+        self.handler = handler
+        self.config = config
+        self.head_reader = head_reader or make_head_reader()
+        self.clock = WallClock(config.wall_clock_offset)
         self.totals = Totals()
-        self._host = host
-        self._handler = handler
-        self._config = config
+        self.is_stopping = False
+        self.logs_requests = False
+        self._listener: Listener | None = None
+        self._connections: dict[HttpConnection, None] = {}
 
     def start(self, now: Instant) -> None:
         """Listen. Raises OSError."""
-        self._host.listen(self._config.port, now)
+        self.logs_requests = logger.isEnabledFor(logging.DEBUG)
+        self._listener = self.host.listen(self.config.port, now)
+        self._listener.handler = self._on_listener
 
     def stop(self, now: Instant) -> None:
-        """Accept no more; close what is idle at once, and the rest when it is done."""
+        """Accept no more; close what is idle at once, and the rest when it has been answered."""
+        self.is_stopping = True
+        if self._listener is not None:
+            self.host.close_listener(self._listener, now)
+            self._listener = None
+        for connection in list(self._connections):
+            connection.stop(now)
+
+    def forget(self, connection: HttpConnection) -> None:
+        """`connection` is over."""
+        if connection in self._connections:
+            del self._connections[connection]
+            self.totals.open_connections -= 1
+
+    def _on_listener(self, kinds: int, now: Instant) -> None:
+        assert self._listener is not None  # stop() takes the handler away
+        config, totals = self.config, self.totals
+        while (connection := self.host.accept(self._listener)) is not None:
+            if totals.open_connections >= config.max_connections + config.max_refusals:
+                totals.refused_connections += 1
+                self.host.abort(connection, now)
+                continue
+            served = HttpConnection(self, connection, now)
+            self._connections[served] = None
+            totals.open_connections += 1
+            totals.connections += 1
+            if totals.open_connections > config.max_connections:
+                totals.refused_connections += 1
+                again = ("Retry-After", str(config.retry_after))
+                served.refuse(Refusal(503, "The server has too many connections.", [again]), now)

@@ -1,0 +1,79 @@
+"""What a request's header section looks like (RFC 9112 sections 2 to 5), and why one that does not is refused.
+
+The readers know that something is wrong, and seldom which status says so. Refusals are rare, so refusal() looks at
+the octets again, with regular expressions, and takes the first fault in the order in which RFC 9112 has the parts.
+"""
+
+import re
+from typing import Final, NamedTuple, Protocol
+
+from stack.application.http.messages import METHODS, Fields, Refusal
+
+TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+REQUEST_LINE: Final = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])\r\n" % TOKEN)
+FIELD: Final = re.compile(rb"(%b):[ \t]*((?:[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*)?)[ \t]*\r\n" % TOKEN)
+FIELDS: Final = re.compile(rb"(?:%b:[\t\x20-\x7e\x80-\xff]*\r\n)*" % TOKEN)
+_UNFINISHED_LINE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\r?")
+_START_OF_LINE: Final = re.compile(rb"%b(?: |$)" % TOKEN)
+
+
+class Head(NamedTuple):
+    """A request up to the empty line. `minor` is the minor version: 0, or 1 for whatever is later (RFC 9110 2.5)."""
+
+    method: str
+    target: bytes
+    minor: int
+    fields: Fields
+
+
+class HeadReader(Protocol):
+    """Reads whole header sections, from the request line to the empty line."""
+
+    def read(self, octets: bytes) -> Head:
+        """The head. Raises Refusal."""
+
+
+def refusal(octets: bytes, why: str) -> Refusal:
+    """What to answer to a header section that a reader did not take; `why` is what the reader says."""
+    line = REQUEST_LINE.match(octets)
+    if line is None:
+        return Refusal(400, "The request line is malformed.")
+    if line[3] != b"1":
+        return Refusal(505, f"HTTP/{line[3].decode()} is not spoken here: HTTP/1.1 is.")
+    codings = b",".join(
+        value for name, value in FIELD.findall(octets, line.end()) if name.lower() == b"transfer-encoding"
+    )
+    if codings and FIELDS.fullmatch(octets, line.end(), len(octets) - 2):
+        check_codings(codings)
+    if line[1].decode() not in METHODS:
+        return Refusal(501, f"The method {line[1].decode()} is not known here.")
+    return Refusal(400, f"The header section is malformed: {why}.")
+
+
+def check_codings(codings: bytes) -> None:
+    """Take chunked and nothing else. Raises Refusal.
+
+    RFC 9112 6.1 has 501 for a coding that is not understood, 6.3 has 400 where chunked is not the last. An unknown
+    coding alone would be both; the first says more.
+    """
+    names = [name.strip(b" \t").lower() for name in codings.split(b",")]
+    names = [name for name in names if name]
+    if b"chunked" in names[:-1] or not names:
+        raise Refusal(400, "In Transfer-Encoding chunked has to come last, and once.")
+    if names != [b"chunked"]:
+        raise Refusal(501, "Of the transfer codings only chunked is known here.")
+
+
+def check_unfinished(octets: bytes, start: int) -> None:
+    """Refuse a header section as soon as it cannot become a good one; what is before `start` is checked already.
+
+    Somebody who speaks no HTTP, or ends lines with a bare LF (RFC 9112 2.2 lets us refuse it), never sends the empty
+    line that ends a section, and would otherwise wait for the time-out. Raises Refusal.
+    """
+    if octets.count(b"\n", start) != octets.count(b"\r\n", max(start - 1, 0)):
+        raise Refusal(400, "Lines end with CR LF, not with LF alone.")
+    if start == 0:
+        end = octets.find(b"\r\n")
+        line = octets if end < 0 else octets[:end]
+        if not _UNFINISHED_LINE.fullmatch(line) or not _START_OF_LINE.match(line):
+            raise Refusal(400, "This is no HTTP request.")
