@@ -8,11 +8,17 @@ import time
 from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from stack import __version__
 from stack.addresses import MacAddress, Network
+from stack.application.http.config import HttpConfig
+from stack.application.http.files import Directory
+from stack.application.http.routes import read_only
+from stack.application.http.server import HttpServer
 from stack.cli import announce
 from stack.cli.configuration import ServeSettings, check_directory
+from stack.clock import Instant
 from stack.config import HostConfig, InterfaceConfig, RouteConfig
 from stack.host import Host
 from stack.io.capture import Capture
@@ -120,6 +126,14 @@ class _Daemon:
             **self._host.counters.nonzero(),
         }
         logger.info("statistics", extra={"fields": fields})
+
+
+def _start_server(host: Host, settings: ServeSettings, now: Instant) -> HttpServer:
+    config = HttpConfig(port=settings.port, wall_clock_offset=time.time_ns() - time.monotonic_ns())
+    handler = read_only(Directory(settings.directory or Path.cwd()))
+    server = HttpServer(host, handler, config)
+    server.start(now)
+    return server
 
 
 def _host_config(settings: ServeSettings) -> HostConfig:

@@ -170,7 +170,7 @@ def test_what_the_kernel_has_negotiated(namespace: Namespace, server: Server, si
         stream.truncate(100 * MEGABYTE)
     namespace.start("curl", "--silent", "--limit-rate", "1M", "--output", str(received), f"{URL}large")
     wait_for(lambda: received.exists() and received.stat().st_size > 100_000, "the download to begin")
-    sockets = namespace.run("ss", "-tin", "state", "established").stdout
+    sockets = namespace.run("ss", "-tinoe", "state", "established").stdout
     assert re.search(r"\bts\b", sockets), sockets
     scale = re.search(r"wscale:(\d+),(\d+)", sockets)
     assert scale and int(scale[1]) > 0 and int(scale[2]) > 0, sockets
