@@ -7,8 +7,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
 from stack.clock import MILLISECOND
 from stack.config import TcpConfig
+from stack.transport.tcp.states import State
 from stack.wire.tcp import ACK, FIN, RST, SYN
 
 _spec = importlib.util.spec_from_file_location("bad_link", Path(__file__).with_name("bad_link.py"))
@@ -89,7 +91,9 @@ class TwoHosts(RuleBasedStateMachine):
         text=st.sampled_from([b"", b"forged"]),
     )
     def forge(self, side, flags, seq, ack, text):
-        if self.link.sides[side].connection is None or self.link.sides[side].connection.state < 4:
+        # A SYN for a TIME-WAIT may open a new connection, and does (RFC 6191): that is no forgery to withstand.
+        connection = self.link.sides[side].connection
+        if connection is None or not State.ESTABLISHED <= connection.state <= State.LAST_ACK:
             return
         frame = bad_link.forged(side, self.link, flags, seq, ack, text)
         if frame is not None:
@@ -126,6 +130,6 @@ class TwoHosts(RuleBasedStateMachine):
 
 
 TwoHosts.TestCase.settings = settings(
-    max_examples=400, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestTwoHosts = TwoHosts.TestCase
