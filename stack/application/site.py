@@ -44,7 +44,7 @@ def built_in_site(host: Host, recorder: Recorder) -> Handler:
 
 
 def directory_site(directory: Path, host: Host, recorder: Recorder) -> Handler:
-    """The files of `directory`, and the built-in site below RESERVED. Raises OSError when there is no such directory."""
+    """The files of `directory`, and below RESERVED the built-in site. Raises OSError for a directory that is not."""
     files = Directory(directory)
     reserved = f"{RESERVED}/"
 
@@ -60,7 +60,7 @@ def _answer(path: str, request: Request, host: Host, recorder: Recorder) -> Resp
     if path.startswith(_BENCH):
         return _bench(path.removeprefix(_BENCH))
     if path == "/":
-        return render(journey_of(request, recorder))
+        return render(journey_of(request, recorder, "text/html; charset=utf-8"))
     if path == "/journey.json":
         return _json(journey_of(request, recorder))
     if path == "/stats.json":
