@@ -318,3 +318,12 @@ def test_a_lost_fin_is_repeated_in_last_ack(bench):
     bench = bench(State.LAST_ACK)
     sent = bench.advance(3 * SECOND)
     assert sent and all(seg.flags & FIN for _, seg in sent)
+
+
+@pytest.mark.req("8961-3")
+def test_a_timeout_is_a_sign_of_congestion(bench):
+    bench = settled(bench)
+    bench.write(bytes(8000))
+    bench.advance(bench.connection.info().rto)
+    info = bench.connection.info()
+    assert (info.cwnd, info.ssthresh) == (1000, 4000)

@@ -285,3 +285,82 @@ def test_the_last_segment_is_pushed(bench):
     bench = bench(State.ESTABLISHED)
     sent = bench.write(bytes(2000))
     assert [bool(seg.flags & PSH) for seg in sent] == [False, True]
+
+
+# Window scaling
+
+
+def scaled(bench, theirs, state=State.ESTABLISHED, **config):
+    options = TcpOptions(mss=1000, window_scale=theirs)
+    return bench(state, window_scaling=True, options=options, **config)
+
+
+@pytest.mark.req("7323-ws-5")
+def test_the_window_of_our_syn_ack_is_not_scaled(bench):
+    bench = bench(window_scaling=True, receive_buffer=30_000)
+    bench.listen()
+    [reply] = bench.peer(SYN, options=TcpOptions(mss=1000, window_scale=7))
+    assert reply.window == 30_000
+
+
+@pytest.mark.req("7323-ws-8")
+@pytest.mark.parametrize("shift", [0, 7, 14])
+def test_the_peers_window_is_scaled_by_its_shift(bench, shift):
+    bench = scaled(bench, shift)
+    bench.peer(ACK, window=100)
+    assert bench.connection.info().send_window == 100 << shift
+
+
+@pytest.mark.req("7323-ws-6", "7323-ws-9")
+def test_our_window_is_scaled_by_ours(bench, second):
+    bench = scaled(bench, 7, State.LISTEN, receive_buffer=1 << 20)
+    [reply] = bench.peer(SYN, options=TcpOptions(mss=1000, window_scale=7))
+    bench.peer(ACK)
+    shift = reply.options.window_scale
+    assert shift == 4
+    bench.peer(ACK, bytes(1000))
+    [ack] = bench.peer(ACK, bytes(1000))
+    assert (1 << 20) - 2000 <= ack.window << shift <= 1 << 20
+
+
+@pytest.mark.req("7323-ws-7")
+def test_without_the_peers_consent_no_window_is_scaled(bench):
+    bench = bench(State.ESTABLISHED, window_scaling=True, receive_buffer=1 << 20, options=TcpOptions(mss=1000))
+    bench.peer(ACK, bytes(1000))
+    [ack] = bench.peer(ACK, bytes(1000), window=100)
+    assert ack.window == 65535 and bench.connection.info().send_window == 100
+
+
+@pytest.mark.req("7323-ws-11")
+def test_our_shift_is_at_most_14(bench):
+    bench = bench(window_scaling=True, receive_buffer=1 << 32)
+    bench.listen()
+    [reply] = bench.peer(SYN, options=TcpOptions(mss=1000, window_scale=7))
+    assert reply.options.window_scale == 14
+
+
+@pytest.mark.req("7323-ws-14")
+def test_a_first_transmission_stays_within_the_latest_window(bench):
+    bench = scaled(bench, 2)
+    bench.peer(ACK, window=2000)
+    bench.write(bytes(3000))
+    bench.peer(ACK, window=250)
+    assert sizes(bench.write(bytes(9000))) == [1000]
+
+
+@pytest.mark.req("7323-ws-12", "7323-ws-13")
+def test_every_octet_that_was_offered_is_taken(bench, second):
+    bench = scaled(bench, 2, receive_buffer=200_000)
+    shift = bench.connection.receiver.shift
+    bench.peer(ACK, bytes(1000))
+    [ack] = bench.peer(ACK, bytes(1000))
+    edge = (ack.ack + (ack.window << shift)) & MASK
+    for _ in range(20):
+        bench.peer(ACK, bytes(7))
+        bench.advance(second)
+    left = (edge - bench.nxt) & MASK
+    for _ in range(left // 1000):
+        bench.peer(ACK, bytes(1000))
+    bench.peer(ACK, bytes(left % 1000))
+    assert bench.connection.readable == (edge - PEER_ISS - 1) & MASK
+    assert bench.counters["TcpRcvPruned"] == 0
