@@ -33,7 +33,8 @@ _RECEIVED: Final = {
 class IcmpError:
     """An error about a datagram of ours; `quoted` is the start of that datagram's text, at least eight octets.
 
-    `next_hop_mtu` is that of FRAGMENTATION_NEEDED (RFC 1191), 0 where the router did not say.
+    `next_hop_mtu` is that of FRAGMENTATION_NEEDED (RFC 1191), 0 where the router did not say. `is_local`: nobody sent
+    the error, our next hop does not answer ARP.
     """
 
     type: int
@@ -41,6 +42,7 @@ class IcmpError:
     next_hop_mtu: int
     src: Ipv4Address
     dst: Ipv4Address
+    is_local: bool
     quoted: memoryview
 
 
@@ -117,7 +119,10 @@ class Icmp:
         header, payload = ipv4.parse(packet, fastpath.checksum)
         if header.fragment_offset or len(payload) < icmp.QUOTED_OCTETS:
             return
-        self._hand_over(icmp.DESTINATION_UNREACHABLE, icmp.HOST_UNREACHABLE, 0, header, payload, now)
+        report = IcmpError(
+            icmp.DESTINATION_UNREACHABLE, icmp.HOST_UNREACHABLE, 0, header.src, header.dst, True, payload
+        )
+        self._hand_over(header.protocol, report, now)
 
     def _on_echo(self, header: Ipv4Header, message: IcmpMessage, was_group: bool, now: Instant) -> None:
         self._counters["IcmpInEchos"] += 1
@@ -141,14 +146,15 @@ class Icmp:
         mtu = 0
         if message.type == icmp.DESTINATION_UNREACHABLE and message.code == icmp.FRAGMENTATION_NEEDED:
             mtu = message.rest & 0xFFFF
-        self._hand_over(message.type, message.code, mtu, header, quoted, now)
+        report = IcmpError(message.type, message.code, mtu, header.src, header.dst, False, quoted)
+        self._hand_over(header.protocol, report, now)
 
-    def _hand_over(self, type: int, code: int, mtu: int, header: Ipv4Header, quoted: memoryview, now: Instant) -> None:
-        handler = self.errors.get(header.protocol)
+    def _hand_over(self, protocol: int, report: IcmpError, now: Instant) -> None:
+        handler = self.errors.get(protocol)
         if handler is None:
             self._counters["IcmpInQuoteUnmatched"] += 1
         else:
-            handler(IcmpError(type, code, mtu, header.src, header.dst, quoted), now)
+            handler(report, now)
 
     def _is_forbidden(self, header: Ipv4Header, payload: Octets, was_group: bool) -> bool:
         """RFC 1122 3.2.2, RFC 1812 4.3.2.7."""

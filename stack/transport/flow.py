@@ -73,4 +73,5 @@ class IcmpReport(Protocol):
     next_hop_mtu: int
     src: Ipv4Address  # of the quoted datagram: ours
     dst: Ipv4Address
+    is_local: bool  # our own next hop does not answer ARP
     quoted: memoryview  # the quoted TCP header, at least its first eight octets

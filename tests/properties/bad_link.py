@@ -182,7 +182,11 @@ class BadLink:
             if peer.edge is not None:
                 beyond = seq_diff(end, peer.edge)
                 assert beyond <= 1, f"side {number} sent {beyond} octets beyond the offered window"
-        if not segment.flags & tcp.ACK or segment.flags & (tcp.RST | tcp.SYN):
+        if not segment.flags & tcp.ACK or segment.flags & tcp.RST:
+            return
+        if segment.flags & tcp.SYN:
+            if side.edge is None:
+                side.edge = (segment.ack + segment.window) & MASK
             return
         connection = side.connection
         if connection is None:

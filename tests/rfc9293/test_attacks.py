@@ -59,6 +59,7 @@ class Report:
     src: Any
     dst: Any
     quoted: memoryview
+    is_local: bool = False
 
 
 def report(bench, kind, code, seq=None, mtu=0):

@@ -83,7 +83,8 @@ def _is_acceptable(connection: "Connection", seg: Segment, now: Instant) -> bool
 
 
 def _answer_unacceptable(connection: "Connection", seg: Segment, now: Instant) -> None:
-    if seg.flags & SYN and connection.state is State.SYN_RECEIVED and seg.seq == connection.receiver.irs:
+    repeated = seg.flags & (SYN | ACK) == SYN and seg.seq == connection.receiver.irs
+    if repeated and connection.state is State.SYN_RECEIVED:
         # Our SYN-ACK was lost. An ACK, which RFC 9293 asks for, does not help a peer in SYN-SENT; Linux repeats it.
         output.send_syn(connection, now)
         return

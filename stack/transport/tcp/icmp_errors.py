@@ -27,6 +27,9 @@ def on_icmp_error(connection: "Connection", report: IcmpReport, now: Instant) ->
     if not (seq_le(sender.una, seq) and seq_lt(seq, sender.max)):  # RFC 5927 4.1
         connection.counters["IcmpInQuoteUnmatched"] += 1
         return
+    if report.is_local:
+        _on_next_hop_unreachable(connection, now)
+        return
     if report.type != icmp.DESTINATION_UNREACHABLE:
         if report.type == icmp.TIME_EXCEEDED:
             connection.soft_error = OSError(errno.EHOSTUNREACH, "time to live exceeded on the way to the peer")
@@ -41,7 +44,7 @@ def on_icmp_error(connection: "Connection", report: IcmpReport, now: Instant) ->
         connection.soft_error = OSError(errno.EHOSTUNREACH, f"destination unreachable (ICMP code {report.code})")
 
 
-def on_next_hop_unreachable(connection: "Connection", now: Instant) -> None:
+def _on_next_hop_unreachable(connection: "Connection", now: Instant) -> None:
     """The next hop does not answer ARP: fatal while opening, as in Linux; else as a soft error."""
     error = OSError(errno.EHOSTUNREACH, "no route to host: the next hop does not answer")
     if connection.state is State.SYN_SENT:

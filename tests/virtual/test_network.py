@@ -1,0 +1,238 @@
+"""Whole networks in virtual time."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stack.addresses import ipv4, mac
+from stack.clock import MILLISECOND, SECOND
+from stack.config import HostConfig, InterfaceConfig, TcpConfig
+from stack.errors import ConfigurationError
+from stack.events import END_OF_STREAM
+from stack.host import Host
+from stack.transport.tcp.states import State
+from stack.virtual.link import Impairment, LinkProfile
+from stack.virtual.network import Network
+
+SERVER = ipv4("10.0.0.2")
+
+
+class Sink:
+    """Takes one connection, reads everything, and closes when the peer has."""
+
+    def __init__(self, host, now, port=80):
+        self.host = host
+        self.data = bytearray()
+        self.connection = None
+        self.listener = host.listen(port, now)
+        self.listener.handler = self.on_listener
+
+    def on_listener(self, kinds, now):
+        self.connection = self.host.accept(self.listener)
+        self.connection.handler = self.on_connection
+
+    def on_connection(self, kinds, now):
+        while self.connection.readable:
+            self.data += self.host.read(self.connection, 1 << 16, now)
+        if kinds & END_OF_STREAM:
+            self.host.close(self.connection, now)
+
+
+class Source:
+    """Connects, writes everything and closes."""
+
+    def __init__(self, host, data, now, remote=SERVER):
+        self.host = host
+        self.left = memoryview(data)
+        self.connection = host.connect(remote, 80, now)
+        self.connection.handler = self.on_connection
+
+    def on_connection(self, kinds, now):
+        if self.connection.state is not State.ESTABLISHED:
+            return
+        while self.left:
+            taken = self.host.write(self.connection, self.left[: 1 << 16], now)
+            self.left = self.left[taken:]
+            if not taken:
+                return
+        self.host.close(self.connection, now)
+
+
+def make_host(number, **tcp):
+    interface = InterfaceConfig(mac(f"02:00:00:00:00:{number:02x}"), ipv4(f"10.0.0.{number}"), 24)
+    config = HostConfig((interface,), tcp=TcpConfig(**tcp))
+    return Host(config, secret=bytes([number]) * 16, random=random.Random(number))
+
+
+def two_hosts(profile=None, seed=1, backward=None, **tcp):
+    network = Network(seed)
+    client, server = network.add(make_host(1, **tcp)), network.add(make_host(2, **tcp))
+    link = network.connect(client, server, profile, backward)
+    return network, client, server, link
+
+
+def test_an_hour_of_an_idle_connection_costs_next_to_nothing():
+    network, client, server, _ = two_hosts(LinkProfile(delay=5 * MILLISECOND), keep_alive=True)
+    Sink(server, network.now)
+    connection = client.connect(SERVER, 80, network.now)
+    steps = 0
+
+    def count():
+        nonlocal steps
+        steps += 1
+        return False
+
+    network.run_until(count, 3 * 3600 * SECOND)
+    assert connection.state is State.ESTABLISHED
+    assert network.now == 3 * 3600 * SECOND
+    assert client.counters["TcpKeepAliveProbes"] >= 1
+    assert steps < 200
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.floats(0, 0.15), st.floats(0, 0.1), st.floats(0, 0.2), st.floats(0, 0.05), st.integers(0, 1000), st.booleans()
+)
+def test_everything_arrives_over_any_link_and_nothing_is_left(loss, duplication, reordering, corruption, seed, both):
+    profile = LinkProfile(
+        delay=10 * MILLISECOND,
+        jitter=2 * MILLISECOND,
+        loss=loss,
+        duplication=duplication,
+        reordering=reordering,
+        reordering_delay=15 * MILLISECOND,
+        corruption=corruption,
+    )
+    backward = profile if both else LinkProfile(delay=3 * MILLISECOND)
+    network, client, server, _ = two_hosts(profile, seed, backward)
+    data = random.Random(seed).randbytes(60_000)
+    sink = Sink(server, network.now)
+    Source(client, data, network.now)
+    network.run(4 * 3600 * SECOND)
+    assert sink.data == data
+    assert not list(client.connections())
+    assert not list(server.connections())
+
+
+def trace(seed):
+    network, client, server, _ = two_hosts(LinkProfile(delay=MILLISECOND, loss=0.05, corruption=0.02), seed)
+    seen = []
+
+    class Observer:
+        def observe(self, received, port, frames, now):
+            seen.append((received, now, [bytes(frame) for frame in frames]))
+
+    client._observers = (Observer(),)
+    Sink(server, network.now)
+    Source(client, bytes(200_000), network.now)
+    network.run(600 * SECOND)
+    return seen
+
+
+def test_the_same_seed_gives_the_same_frames_octet_for_octet():
+    assert trace(5) == trace(5)
+    assert trace(5) != trace(6)
+
+
+def test_goodput_on_a_clean_link_comes_near_its_rate():
+    rate = 10_000_000
+    network, client, server, _ = two_hosts(LinkProfile(delay=5 * MILLISECOND, rate=rate, queue=1 << 20))
+    sink = Sink(server, network.now)
+    Source(client, bytes(5_000_000), network.now)
+    assert network.run_until(lambda: len(sink.data) == 5_000_000, 60 * SECOND)
+    assert len(sink.data) * 8 * SECOND / network.now > 0.85 * rate
+
+
+def test_two_hundred_connections_at_once():
+    network, client, server, _ = two_hosts(LinkProfile(delay=MILLISECOND, rate=100_000_000))
+    listener = server.listen(80, network.now)
+    got = {}
+
+    def on_listener(kinds, now):
+        while (connection := server.accept(listener)) is not None:
+            got[connection] = 0
+
+            def on_connection(kinds, now, connection=connection):
+                while connection.readable:
+                    got[connection] += len(server.read(connection, 1 << 16, now))
+                if kinds & END_OF_STREAM:
+                    server.close(connection, now)
+
+            connection.handler = on_connection
+
+    listener.handler = on_listener
+    for _ in range(200):
+        Source(client, bytes(10_000), network.now)
+    network.run(200 * SECOND)
+    assert list(got.values()) == [10_000] * 200
+    assert not list(client.connections())
+
+
+@pytest.mark.req("9293-MUST-10")
+def test_simultaneous_open():
+    network, one, other, _ = two_hosts(LinkProfile(delay=5 * MILLISECOND))
+    a = one.connect(SERVER, 80, network.now, local_port=81)
+    b = other.connect(ipv4("10.0.0.1"), 81, network.now, local_port=80)
+    network.run(10 * SECOND)
+    assert (a.state, b.state) == (State.ESTABLISHED, State.ESTABLISHED)
+    one.write(a, b"hello", network.now)
+    network.run(11 * SECOND)
+    assert other.read(b, 100, network.now) == b"hello"
+
+
+def test_ping_and_datagrams():
+    network, one, other, _ = two_hosts(LinkProfile(delay=5 * MILLISECOND))
+    replies = []
+    one.on_echo_reply = lambda *reply: replies.append(reply)
+    one.ping(SERVER, 7, 1, bytes(5000), network.now)
+    socket = other.bind_udp(53, network.now)
+    asking = one.bind_udp(None, network.now)
+    one.send_datagram(asking, b"who?", SERVER, 53, network.now)
+    one.send_datagram(asking, b"who?", SERVER, 54, network.now)
+    network.run(SECOND)
+    assert [(source, identifier, len(data)) for source, identifier, _, data, _ in replies] == [(SERVER, 7, 5000)]
+    assert other.receive_datagram(socket) == (b"who?", ipv4("10.0.0.1"), asking.port)
+    with pytest.raises(ConnectionRefusedError):
+        one.receive_datagram(asking)
+
+
+def test_a_link_that_is_down_carries_nothing_and_tcp_survives_it():
+    network, client, server, link = two_hosts(LinkProfile(delay=MILLISECOND))
+    sink = Sink(server, network.now)
+    source = Source(client, bytes(3_000_000), network.now)
+    network.run(20 * MILLISECOND)
+    link.forward.is_down = link.backward.is_down = True
+    network.run(30 * SECOND)
+    assert source.connection.state is State.ESTABLISHED
+    link.forward.is_down = link.backward.is_down = False
+    network.run(300 * SECOND)
+    assert len(sink.data) == 3_000_000
+
+
+def test_a_host_that_is_not_there():
+    network, client, _, _ = two_hosts(LinkProfile(delay=MILLISECOND))
+    connection = client.connect(ipv4("10.0.0.77"), 80, network.now)
+    network.run(10 * SECOND)
+    assert connection.state is State.CLOSED
+    assert "does not answer" in str(connection.error)
+
+
+def test_a_rate_spaces_frames_and_its_queue_overflows():
+    link = Impairment(LinkProfile(rate=8_000_000, queue=3000), seed=1)
+    arrivals = [link.schedule(bytes(1000), 0) for _ in range(6)]
+    assert [at for frames in arrivals for at, _ in frames] == [n * MILLISECOND for n in (1, 2, 3, 4)]
+    assert link.counters.queue_drops == 2
+
+
+def test_a_corrupted_frame_differs_in_one_bit():
+    link = Impairment(LinkProfile(corruption=1.0), seed=1)
+    [(_, frame)] = link.schedule(bytes(100), 0)
+    assert int.from_bytes(frame, "big").bit_count() == 1
+
+
+@pytest.mark.parametrize("fields", [{"loss": 1.5}, {"corruption": -0.1}, {"rate": 0}])
+def test_an_impossible_profile_is_refused(fields):
+    with pytest.raises(ConfigurationError):
+        LinkProfile(**fields)
