@@ -56,10 +56,10 @@ def _print(title: str, url: str, rows: list[tuple[str, str]], stop: str) -> None
     )
 
 
-def stopped(seconds: float, counters: Counters, capture: Capture | None) -> None:
+def stopped(seconds: float, counters: Counters, requests: int, capture: Capture | None) -> None:
     """The closing line."""
     parts = [
-        f"{counters['TcpPassiveOpens']:,} connections",
+        f"{requests:,} requests on {counters['TcpPassiveOpens']:,} connections",
         f"{counters['EthInFrames']:,} frames in",
         f"{counters['EthOutFrames']:,} out",
         f"{counters['TcpRetransSegs']:,} segments retransmitted",

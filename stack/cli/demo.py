@@ -9,21 +9,26 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from stack.addresses import show_ipv4
-from stack.cli import story
 from stack.cli.configuration import ServeSettings, load
+from stack.cli.story import Story
+from stack.cli.trace import steps
 from stack.errors import DeviceError
+from stack.io.capture import read_capture
 
 _READY_WITHIN: Final = 15.0  # seconds
-_PACKAGES: Final = {"unshare": "util-linux", "curl": "curl", "ping": "iputils-ping"}
+_PACKAGES: Final = {"unshare": "util-linux", "setpriv": "util-linux", "curl": "curl", "ping": "iputils-ping"}
 _ADVICE: Final = (
     "Run it as root: sudo tapstack demo. Or allow user namespaces to everybody: "
     "sudo sysctl kernel.unprivileged_userns_clone=1 (Debian), "
@@ -38,15 +43,25 @@ def run(*, in_namespace: bool) -> int:
         prefix = _namespace_command()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SUDO_")}
         os.execvpe(prefix[0], [*prefix, *_ourselves("demo", "--in-namespace")], environment)
-    settings = load({}, None)
-    story.opening(settings)
-    with _server():
-        story.pings(_ping(settings))
-        page = _fetch(settings.url)
-        journey = json.loads(_fetch(settings.url + "journey.json"))
-    story.journey(journey, page)
-    story.closing()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of every `finally`
+    with tempfile.TemporaryDirectory(prefix="tapstack-demo-") as directory:
+        _show(load({}, None), Path(directory) / "demo.pcapng")
     return 0
+
+
+def _show(settings: ServeSettings, capture: Path) -> None:
+    story = Story()
+    address = show_ipv4(settings.address.address)
+    story.opening(settings)
+    with _server("--capture", str(capture)):
+        times = _ping(address)
+        journey = _fetch(settings.url)
+    port = int(journey["connection"]["client"].rpartition(":")[2])
+    story.pings(address, times)
+    story.conversation(settings.url, steps(read_capture(capture), settings.address.address, port))
+    story.request_and_response(journey)
+    story.connection(journey["connection"])
+    story.closing()
 
 
 def _ourselves(*arguments: str) -> list[str]:
@@ -56,7 +71,7 @@ def _ourselves(*arguments: str) -> list[str]:
 def _check_tools() -> None:
     missing = [tool for tool in _PACKAGES if shutil.which(tool) is None]
     if missing:
-        packages = " ".join(_PACKAGES[tool] for tool in missing)
+        packages = " ".join(dict.fromkeys(_PACKAGES[tool] for tool in missing))
         raise DeviceError(f"the demo needs {' and '.join(missing)}: sudo apt-get install {packages}")
 
 
@@ -74,13 +89,13 @@ def _namespace_command() -> Sequence[str]:
 
 
 @contextmanager
-def _server() -> Iterator[None]:
-    """`tapstack serve` as a child process, from when it is ready until it is gone."""
+def _server(*arguments: str) -> Iterator[None]:
+    """`tapstack serve` with `arguments` as a child process, from when it is ready until it is gone."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         name = f"tapstack-demo-{os.getpid()}"
         manager.bind(f"\0{name}")
         server = subprocess.Popen(
-            _ourselves("serve"),
+            ["setpriv", "--pdeathsig", "TERM", *_ourselves("serve", *arguments)],  # it ends with us, however we end
             env=os.environ | {"NOTIFY_SOCKET": f"@{name}"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -116,23 +131,27 @@ def _end(server: subprocess.Popen[str]) -> None:
         server.communicate()
 
 
-def _fetch(url: str) -> str:
-    """What curl gets from `url`. Raises DeviceError."""
-    command = ["curl", "--silent", "--show-error", "--fail", "--noproxy", "*", "--max-time", "10", url]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+def _fetch(url: str) -> dict[str, Any]:
+    """Have curl get the page at `url` and then, on the same connection, its journey. Raises DeviceError."""
+    command = ["curl", "--silent", "--show-error", "--fail", "--noproxy", "*", "--max-time", "10"]
+    done = _run([*command, "--output", os.devnull, url, "--next", *command[1:], f"{url}journey.json"])
     if done.returncode:
         raise DeviceError(f"curl {url} failed: {done.stderr.strip()}")
-    return done.stdout
+    journey: dict[str, Any] = json.loads(done.stdout)
+    return journey
 
 
-def _ping(settings: ServeSettings) -> list[float]:
+def _ping(address: str) -> list[float]:
     """The round-trip times of three pings, in milliseconds. Raises DeviceError."""
-    address = show_ipv4(settings.address.address)
     command = ["ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", address]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"}
-    )
+    done = _run(command)
     times = [float(each) for each in re.findall(r"time=([0-9.]+) ms", done.stdout)]
     if done.returncode or not times:
-        raise DeviceError(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        said = (done.stderr or done.stdout).strip().splitlines() or ["no answer"]
+        raise DeviceError(f"{' '.join(command)} failed: {said[-1]}")
     return times
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"LC_ALL": "C"}
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)

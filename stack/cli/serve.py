@@ -8,17 +8,14 @@ import time
 from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from stack import __version__
 from stack.addresses import MacAddress, Network
 from stack.application.http.config import HttpConfig
-from stack.application.http.files import Directory
-from stack.application.http.routes import read_only
 from stack.application.http.server import HttpServer
+from stack.application.site import built_in_site, directory_site
 from stack.cli import announce
 from stack.cli.configuration import ServeSettings, check_directory
-from stack.clock import Instant
 from stack.config import HostConfig, InterfaceConfig, RouteConfig
 from stack.host import Host
 from stack.io.capture import Capture
@@ -28,6 +25,7 @@ from stack.io.privileges import User, become, sudo_user
 from stack.io.sdnotify import notify
 from stack.io.signals import Signals
 from stack.io.tap import Tap
+from stack.virtual.capture import FlightRecorder
 
 logger = logging.getLogger(__name__)
 
@@ -84,26 +82,29 @@ class _Daemon:
             self._capture = resources.enter_context(
                 closing(Capture(settings.capture, link.tap.name, os.uname().machine, application))
             )
+        recorder = FlightRecorder()
         self._host = Host(
             _host_config(settings),
             secret=os.urandom(32),
             random=random.SystemRandom(),
-            observers=[self._capture] if self._capture else [],
+            observers=[recorder, self._capture] if self._capture else [recorder],
             now=time.monotonic_ns(),
         )
+        self._server = _make_server(self._host, settings, recorder)
         self._driver = Driver(self._host, link.tap, trouble=link.kernel.trouble)
         self._changes = resources.enter_context(closing(LinkChanges()))
 
     def run(self, signals: Signals) -> None:
         """Serve until a signal says stop."""
         driver, settings = self._driver, self._settings
-        server = _start_server(self._host, settings, driver.now())
+        self._server.start(driver.now())
         driver.watch(signals.fileno(), lambda: self._on_signals(signals))
         driver.watch(self._changes.fileno(), self._on_link_change)
         announce.started(settings, self._link.user, persistent=self._link.tap.persistent)
         notify("READY=1", os.environ)
-        driver.run(on_stop=server.stop)
-        announce.stopped(time.monotonic() - self._started, self._host.counters, self._capture)
+        driver.run(on_stop=self._server.stop)
+        requests = self._server.totals.requests
+        announce.stopped(time.monotonic() - self._started, self._host.counters, requests, self._capture)
 
     def _on_signals(self, signals: Signals) -> None:
         for number in signals.take():
@@ -122,18 +123,18 @@ class _Daemon:
         fields = {
             "connections": states.total(),
             **states,
+            "requests": self._server.totals.requests,
             "frames_refused": self._driver.frames_refused,
             **self._host.counters.nonzero(),
         }
         logger.info("statistics", extra={"fields": fields})
 
 
-def _start_server(host: Host, settings: ServeSettings, now: Instant) -> HttpServer:
+def _make_server(host: Host, settings: ServeSettings, recorder: FlightRecorder) -> HttpServer:
+    directory = settings.directory
+    site = built_in_site(host, recorder) if directory is None else directory_site(directory, host, recorder)
     config = HttpConfig(port=settings.port, wall_clock_offset=time.time_ns() - time.monotonic_ns())
-    handler = read_only(Directory(settings.directory or Path.cwd()))
-    server = HttpServer(host, handler, config)
-    server.start(now)
-    return server
+    return HttpServer(host, site, config)
 
 
 def _host_config(settings: ServeSettings) -> HostConfig:

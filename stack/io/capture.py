@@ -1,8 +1,12 @@
 """Every frame of an interface into a file that Wireshark reads (pcapng), as an observer of the host."""
 
 import logging
+import struct
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from stack.clock import Instant
 from stack.errors import DeviceError
@@ -10,6 +14,31 @@ from stack.fastpath.ring import FrameRing
 from stack.wire import pcapng
 
 logger = logging.getLogger(__name__)
+
+_BLOCK: Final = struct.Struct("<II")
+_PACKET: Final = struct.Struct("<IIIII")
+_ENHANCED_PACKET: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedFrame:
+    """One frame of a capture, and when it passed, in nanoseconds since 1970."""
+
+    at: int
+    octets: bytes
+
+
+def read_capture(file: Path) -> Iterator[CapturedFrame]:
+    """The frames of a file that Capture wrote, in order. Raises OSError."""
+    content = file.read_bytes()
+    start = 0
+    while start + _BLOCK.size <= len(content):
+        kind, length = _BLOCK.unpack_from(content, start)
+        if kind == _ENHANCED_PACKET:
+            _, high, low, size, _ = _PACKET.unpack_from(content, start + _BLOCK.size)
+            body = start + _BLOCK.size + _PACKET.size
+            yield CapturedFrame(high << 32 | low, content[body : body + size])
+        start += length
 
 
 class Capture:

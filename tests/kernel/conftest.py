@@ -8,8 +8,10 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -122,8 +124,7 @@ class Server:
             manager.bind(str(notify))
             notify.chmod(0o666)
             self.process = namespace.start(
-                *prefix,
-                sys.executable,
+                *(prefix or [sys.executable]),
                 "-m",
                 "stack.cli.main",
                 "serve",
@@ -193,7 +194,10 @@ Serve = Callable[..., Server]
 
 @pytest.fixture
 def serve(namespace: Namespace, tmp_path: Path) -> Iterator[Serve]:
-    """serve("--mtu", "9000", ..., directory=PATH, prefix=COMMAND): a server that is ready, in the test's namespace."""
+    """serve("--mtu", "9000", ..., directory=PATH, prefix=COMMAND): a server that is ready, in the test's namespace.
+
+    `prefix` is how Python is called, if not as ourselves.
+    """
     servers: list[Server] = []
 
     def start(*arguments: str, directory: Path = tmp_path, prefix: Sequence[str] = ()) -> Server:
@@ -206,6 +210,25 @@ def serve(namespace: Namespace, tmp_path: Path) -> Iterator[Serve]:
     finally:
         for server in servers:
             server.close()
+
+
+@pytest.fixture
+def as_nobody(tmp_path: Path) -> list[str]:
+    """How Python is called as another user, to whom `tmp_path` is opened; skips where that user can run none."""
+    if os.geteuid() != 0 or Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]:
+        pytest.skip("needs more users than there are without root")
+    need("setpriv")
+    for each in (tmp_path, *tmp_path.parents):
+        mode = stat.S_IMODE(each.stat().st_mode)
+        if each.stat().st_uid == os.geteuid() and mode & 0o005 != 0o005 and each != Path("/"):
+            each.chmod(mode | 0o055)
+    become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env"]
+    packages = sysconfig.get_path("purelib")
+    for python in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):
+        command = [*become, f"PYTHONPATH={ROOT}:{packages}", python]
+        if not subprocess.run([*command, "-c", "import stack.cli.serve"], cwd="/", capture_output=True).returncode:
+            return command
+    pytest.skip(f"{sys.executable} or {ROOT} cannot be read by other users")
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 10) -> None:

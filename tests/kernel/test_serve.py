@@ -3,27 +3,22 @@
 import os
 import pwd
 import signal
-import stat
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.kernel.conftest import ADDRESS, HOST_ADDRESS, NOBODY, ROOT, URL, Namespace, Serve, environment, wait_for
+from tests.kernel.conftest import ADDRESS, HOST_ADDRESS, NOBODY, ROOT, URL, Namespace, Serve, wait_for
 
 pytestmark = pytest.mark.kernel
 
-root_only = pytest.mark.skipif(
-    Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"] or os.geteuid() != 0,
-    reason="needs more users than a user namespace made without root has",
-)
 
-
-def fails(namespace: Namespace, *arguments: str, code: int, prefix: tuple[str, ...] = ()) -> str:
+def fails(namespace: Namespace, *arguments: str, code: int, prefix: Sequence[str] = (sys.executable,)) -> str:
     """`tapstack serve` ends with `code` and one line, which is returned."""
-    command = [*prefix, sys.executable, "-m", "stack.cli.main", "serve", *arguments]
+    command = [*prefix, "-m", "stack.cli.main", "serve", *arguments]
     done = namespace.run(*command, check=False, cwd=ROOT, timeout=20)
     assert done.returncode == code, done
     assert done.stdout == "" and done.stderr.startswith("tapstack: ") and done.stderr.count("\n") == 1, done.stderr
@@ -155,49 +150,32 @@ def test_a_device_made_beforehand_is_left_as_it_was(namespace: Namespace, serve:
     assert state_of(namespace, "made0") == before == ["1500", "made0", "DOWN"]
 
 
-AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-
-
-def open_to_all(directory: Path) -> None:
-    """Make `directory` readable for another user; skip where that user cannot even run this Python."""
-    probe = [*AS_NOBODY, sys.executable, "-c", "import stack.cli.main"]
-    if subprocess.run(probe, cwd="/", env=environment() | {"PYTHONPATH": str(ROOT)}, capture_output=True).returncode:
-        pytest.skip(f"{sys.executable} or {ROOT} cannot be read by other users")
-    for each in (directory, *directory.parents):
-        mode = stat.S_IMODE(each.stat().st_mode)
-        if each.stat().st_uid == os.geteuid() and mode & 0o005 != 0o005:
-            each.chmod(mode | 0o055)
-        if each == Path("/tmp"):
-            return
-
-
-@root_only
-def test_a_device_made_for_a_user_needs_no_privileges(namespace: Namespace, serve: Serve, tmp_path: Path) -> None:
-    open_to_all(tmp_path)
-    said = fails(namespace, code=1, prefix=AS_NOBODY)
+def test_a_device_made_for_a_user_needs_no_privileges(
+    namespace: Namespace, serve: Serve, tmp_path: Path, as_nobody: list[str]
+) -> None:
+    said = fails(namespace, code=1, prefix=as_nobody)
     assert "cannot open TAP 'tap0': Operation not permitted. Opening one needs CAP_NET_ADMIN" in said
     namespace.run("ip", "tuntap", "add", "tap0", "mode", "tap", "user", str(NOBODY))
-    said = fails(namespace, code=1, prefix=AS_NOBODY)
+    said = fails(namespace, code=1, prefix=as_nobody)
     advice = said.split("Prepare it once as root: ")[1].strip().replace("sudo ", "")
     for command in advice.split("; "):
         namespace.run(*command.split())
-    server = serve(str(tmp_path), prefix=AS_NOBODY)
+    server = serve(str(tmp_path), prefix=as_nobody)
     namespace.run("ping", "-c", "1", ADDRESS)
     server.stop()
     assert "tap0" in namespace.devices()
     assert HOST_ADDRESS in namespace.run("ip", "address", "show", "tap0").stdout, "it was not ours to remove"
 
 
-@root_only
+@pytest.mark.usefixtures("as_nobody")
 def test_sudo_ends_with_the_device(namespace: Namespace, serve: Serve, tmp_path: Path) -> None:
     """By sudo: the process is its caller once the device is open, files are that user's, and all is undone."""
-    open_to_all(tmp_path)
     drop = tmp_path / "drop"
     drop.mkdir()
     os.chown(drop, NOBODY, NOBODY)
     namespace.run("ip", "tuntap", "add", "made0", "mode", "tap")
     before = state_of(namespace, "made0")
-    sudo = ("env", f"SUDO_UID={NOBODY}", f"SUDO_GID={NOBODY}")
+    sudo = ("env", f"SUDO_UID={NOBODY}", f"SUDO_GID={NOBODY}", sys.executable)
     capture = drop / "capture.pcapng"
     server = serve(str(tmp_path), "--tap", "made0", "--capture", str(capture), prefix=sudo)
     status = Path(f"/proc/{server.process.pid}/status").read_text()
@@ -214,15 +192,12 @@ def test_sudo_ends_with_the_device(namespace: Namespace, serve: Serve, tmp_path:
     assert "cannot be read: permission denied" in fails(namespace, str(hidden), code=2, prefix=sudo)
 
 
-@root_only
-def test_an_unreadable_device_node(namespace: Namespace) -> None:
-    """In a mount namespace of its own the node is replaced by one for root only."""
-    script = (
-        "mount -t tmpfs none /dev/net && mknod /dev/net/tun c 10 200 && chmod 600 /dev/net/tun && exec "
-        f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups {sys.executable} -m stack.cli.main serve"
-    )
-    done = namespace.run("unshare", "--mount", "sh", "-c", script, check=False, cwd=ROOT)
-    assert done.returncode == 1 and "cannot open /dev/net/tun: Permission denied." in done.stderr, done
-    without = script.replace("mknod /dev/net/tun c 10 200 && chmod 600 /dev/net/tun &&", "")
-    done = namespace.run("unshare", "--mount", "sh", "-c", without, check=False, cwd=ROOT)
-    assert done.returncode == 1 and "sudo modprobe tun" in done.stderr, done
+def test_an_unreadable_device_node(namespace: Namespace, as_nobody: list[str]) -> None:
+    """In a mount namespace of its own the node is replaced by one for root only, and then by none."""
+    in_place = ("unshare", "--mount", "sh", "-c")
+    for node, message in (
+        ("mknod -m 600 /dev/net/tun c 10 200", "cannot open /dev/net/tun: Permission denied. Run as root"),
+        ("true", "cannot open /dev/net/tun: No such file or directory. The kernel's TUN/TAP driver is not there"),
+    ):
+        script = f'mount -t tmpfs -o mode=755 none /dev/net && {node} && exec "$@"'
+        assert message in fails(namespace, code=1, prefix=(*in_place, script, "sh", *as_nobody))
