@@ -5,7 +5,7 @@ import pytest
 from stack.events import CLOSED, END_OF_STREAM, ESTABLISHED, READABLE
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import State
-from stack.wire.tcp import ACK, FIN, PSH, RST, SYN, URG
+from stack.wire.tcp import ACK, FIN, PSH, RST, SYN, URG, Segment
 from stack.wire.tcp_options import TcpOptions
 
 OUR_ISS = -20 & MASK
@@ -124,7 +124,16 @@ def test_text_on_a_syn_is_not_acknowledged_so_that_it_comes_again(bench):
     assert bench.read() == b"early"
 
 
-@pytest.mark.req("9293-MUST-41", "9293-MUST-42")
+@pytest.mark.req("9293-MUST-42", "9293-MUST-41")
+def test_a_listener_takes_others_while_one_is_half_open(bench):
+    bench = bench(State.SYN_RECEIVED)
+    other = Segment(41000, 80, 1, 0, SYN, 1000)
+    bench.tcp.receive(bench.connection.key.remote_addr, bench.connection.key.local_addr, other, bench.now)
+    assert flags_of(bench.take()) == [SYN | ACK]
+    assert [each.state for each in bench.tcp.connections()] == [State.SYN_RECEIVED] * 2
+
+
+@pytest.mark.req("9293-MUST-41")
 def test_a_listener_is_open_beside_connections_of_its_port(bench):
     bench = bench(State.ESTABLISHED)
     before = bench.connection.info()
@@ -594,7 +603,7 @@ def test_a_fin_in_time_wait_is_acknowledged_and_2_msl_start_again(bench, second)
 # sixth: the URG bit
 
 
-@pytest.mark.req("9293-MUST-31", "6093-1")
+@pytest.mark.req("9293-MUST-31")
 def test_urgent_text_stays_in_line(bench):
     bench = bench(State.ESTABLISHED)
     bench.peer(ACK | URG, b"ordinary and urgent")
