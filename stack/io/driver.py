@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from stack import fastpath
-from stack.clock import SECOND, Instant
+from stack.clock import MILLISECOND, SECOND, Instant
 from stack.errors import DeviceError
 from stack.events import Subject
 from stack.fastpath.ring import FRAME_OVERHEAD, FrameRing
@@ -21,7 +21,7 @@ from stack.host import Host
 from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.states import State
 
-GRACE: Final = 1 * SECOND  # how long stop() lets connections finish before it resets them
+GRACE: Final = 750 * MILLISECOND  # how long stop() lets connections finish before it resets them
 BATCH: Final = 256  # frames of one turn
 # The peer has everything that we sent it, our FIN included.
 _NOTHING_TO_LOSE: Final = frozenset({State.FIN_WAIT_2, State.TIME_WAIT, State.CLOSED})
