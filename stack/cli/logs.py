@@ -1,6 +1,6 @@
 """Log lines that people read and programs take apart: key=value pairs on standard error.
 
-at=2026-11-23T13:25:19.123 level=info logger=stack.cli.serve message="stopped" seconds=12.3
+at=2026-11-23T13:25:19.123Z level=info logger=stack.cli.serve message="stopped" seconds=12.3
 """
 
 import logging
@@ -17,9 +17,9 @@ class KeyValueFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line; fields come from `extra={"fields": {...}}`."""
-        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         fields: dict[str, Any] = {
-            "at": f"{at}.{int(record.msecs):03}",
+            "at": f"{at}.{int(record.msecs):03}Z",
             "level": _LEVELS.get(record.levelname, record.levelname),
             "logger": record.name,
             "message": record.getMessage(),

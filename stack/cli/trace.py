@@ -24,6 +24,7 @@ class Step:
     flags: str
     octets: int
     what: str
+    has_data: bool
     carries_on: bool
     segments: int = 1
 
@@ -55,6 +56,7 @@ def _step(frame: CapturedFrame, each: Dissection, began: int, bases: dict[Ipv4Ad
         flags=" ".join(flags_of(segment)),
         octets=len(frame.octets),
         what=start_line or _numbers(segment, seq, ack),
+        has_data=bool(segment.payload),
         carries_on=start_line is None and seq > 1 and not segment.flags & ~_QUIET,
     )
 
@@ -85,7 +87,7 @@ def _shortened(every: list[Step]) -> Iterator[Step]:
             end += 1
         run = every[index:end]
         if len(run) > 3:
-            data = sum(each.octets > 66 for each in run)
+            data = sum(each.has_data for each in run)
             what = f"{data} segments of data, {len(run) - data} acknowledgments"
             octets = sum(each.octets for each in run)
             yield replace(run[0], flags="...", octets=octets, what=what, segments=len(run))
