@@ -57,6 +57,18 @@ class TwoHosts(RuleBasedStateMachine):
         for _ in range(count):
             self.link.deliver(side, 0)
 
+    @rule(side=sides, order=st.randoms(use_true_random=False), dropped=st.integers(0, 4))
+    def deliver_shuffled(self, side, order, dropped):
+        frames = self.link.air[side]
+        order.shuffle(frames)
+        del frames[: min(dropped, len(frames) // 2)]
+        for _ in range(len(frames)):
+            self.link.deliver(side, 0)
+
+    @rule(side=sides, size=st.sampled_from([500, 3000, 20_000]))
+    def write_much(self, side, size):
+        self.link.write(side, bytes(range(256)) * (size // 256))
+
     @rule(side=sides, index=indexes)
     def duplicate(self, side, index):
         self.link.deliver(side, index, keep=True)
