@@ -3,6 +3,7 @@
 The values come from stack.wire, which knows the formats; only the places of the fields are told here.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +16,7 @@ from stack.wire.ethernet import EthernetHeader
 from stack.wire.ipv4 import Ipv4Header
 from stack.wire.tcp import Segment
 
+_START_LINE: Final = re.compile(rb"HTTP/1\.\d \d{3} |[A-Z]{3,7} [!-~]+ HTTP/1\.\d\Z")
 _FLAGS: Final = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
 _OPTIONS: Final = {
     tcp_options.MSS: "Maximum segment size",
@@ -179,7 +181,7 @@ def _http_fields(payload: bytes, at: int) -> Iterator[Place]:
         return
     head, end, _ = payload.partition(b"\r\n\r\n")
     first = head.split(b"\r\n", 1)[0]
-    if b"HTTP/" not in first:
+    if not _START_LINE.match(first):
         yield Place("HTTP", "Data", f"{len(payload)} octets", at, len(payload))
         return
     offset = 0

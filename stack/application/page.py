@@ -33,6 +33,7 @@ def render(journey: Json) -> Response:
         server=escape(connection["server"]),
         lead=_lead(journey),
         facts="".join(_facts(journey)),
+        bar=_bar(journey),
         sequence="".join(_sequence(journey)),
         frame=_carrier(journey),
         connection="".join(_connection(connection)),
@@ -68,6 +69,18 @@ def _facts(journey: Json) -> Iterator[str]:
 
 def _fact(value: str, what: str) -> str:
     return f"<div><dt>{what}</dt><dd>{value}</dd></div>"
+
+
+def _bar(journey: Json) -> str:
+    """How the layers share the octets of the request's frame."""
+    if journey["carrier"] is None:
+        return ""
+    parts = "".join(
+        f'<span class="{_CLASSES[layer["name"]]}" style="flex-grow:{layer["length"]}">'
+        f"{layer['name']} <b>{layer['length']}</b></span>"
+        for layer in journey["segments"][journey["carrier"]]["layers"]
+    )
+    return f'<p class="bar" title="octets of the frame that carried your request">{parts}</p>'
 
 
 # The conversation

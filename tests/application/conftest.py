@@ -53,28 +53,25 @@ class Answer:
 
 
 class _Socket:
+    """What HTTPResponse wants: a stream, which stays open for what follows the response."""
+
     def __init__(self, stream: io.BytesIO) -> None:
-        self.stream = stream
+        self._stream = stream
 
     def makefile(self, mode: str) -> Any:
-        outer = self.stream
+        return _Unclosed(self._stream)
 
-        class Unclosed(io.RawIOBase):
-            def readable(self) -> bool:
-                return True
 
-            def readinto(self, buffer: Any) -> int:
-                data = outer.read(1 if len(buffer) > 1 and False else len(buffer))
-                buffer[: len(data)] = data
-                return len(data)
+class _Unclosed:
+    def __init__(self, stream: io.BytesIO) -> None:
+        self.read, self.readinto, self.readline = stream.read, stream.readinto, stream.readline
+        self.read1, self.peek = stream.read1, stream.read
 
-            def readline(self, size: int | None = -1) -> bytes:
-                return outer.readline(-1 if size is None else size)
+    def close(self) -> None:
+        pass
 
-            def read(self, size: int | None = -1) -> bytes:
-                return outer.read(-1 if size is None else size)
-
-        return Unclosed()
+    def flush(self) -> None:
+        pass
 
 
 class Client:
@@ -86,6 +83,7 @@ class Client:
         self.reads = True
         self.connection = world.client.connect(SERVER, port, world.now, config=config)
         self.connection.handler = self._on_event
+        self.connection.nodelay = True
         self.is_reset = False
         world.network.run_until(lambda: self.connection.state is State.ESTABLISHED, world.now + SECOND)
 
@@ -118,6 +116,7 @@ class Client:
                     return self
                 piece = piece[taken:]
                 self.world.run(MILLISECOND if taken else 50 * MILLISECOND)
+        self.world.run(10 * MILLISECOND)
         return self
 
     def finish(self) -> "Client":

@@ -1,9 +1,14 @@
 """Header sections read with h11. It is lenient where RFC 9112 lets it: what httptools refuses is checked before it."""
 
+import re
+from typing import Final
+
 import h11
 
 from stack.application.http.messages import METHODS
 from stack.application.http.reading.grammar import FIELDS, REQUEST_LINE, Head, refusal
+
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([^\r]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
 
 
 class H11Reader:
@@ -16,6 +21,10 @@ class H11Reader:
             raise refusal(octets, "the request line is malformed")
         if not FIELDS.fullmatch(octets, line.end(), len(octets) - 2):
             raise refusal(octets, "a field line is not a name, a colon and a value that is printable")
+        # h11 makes one length of "5, 5" and of two fields that agree.
+        lengths = _LENGTH.findall(octets)
+        if len(lengths) > 1 or not all(length.isdigit() for length in lengths):
+            raise refusal(octets, "a request has one Content-Length, which is a number")
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(octets) + 1)
         connection.receive_data(octets)
         try:

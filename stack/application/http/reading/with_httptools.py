@@ -28,8 +28,8 @@ class HttptoolsReader:
             return self._read_later_version(octets, str(error))
         method = self._parser.get_method()
         version = self._parser.get_http_version()
-        if not self._is_complete:
-            self._renew()  # it waits for a body, which is not its business here
+        if not self._is_complete or not self._parser.should_keep_alive():
+            self._renew()  # it waits for a body, or for nothing more: neither is its business here
         # It takes HTTP/0.9, HTTP/2.0 and two spaces behind the method.
         start = b"%b %b HTTP/1." % (method, self._target)
         if not octets.startswith(start) or method.decode() not in METHODS:
