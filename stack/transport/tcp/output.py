@@ -142,7 +142,7 @@ def _send_text(connection: "Connection", length: int, fin: bool, now: Instant) -
     payload: Octets = sender.buffer.peek((sender.nxt - sender.base) & MASK, length) if length else b""
     flags = ACK
     if length == sender.unsent:
-        flags |= FIN | PSH if fin else PSH
+        flags |= (PSH if length else 0) | (FIN if fin else 0)
     sent = _send(connection, sender.nxt, flags, payload, now)
     if sent < 0:
         return -1
