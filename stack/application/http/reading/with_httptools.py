@@ -12,13 +12,13 @@ class HttptoolsReader:
     def __init__(self) -> None:
         self._fields: list[tuple[bytes, bytes]] = []
         self._target = b""
-        self._is_complete = True
+        self._is_reusable = True
         self._parser = httptools.HttpRequestParser(self)
 
     def read(self, octets: bytes) -> Head:
         """The head. Raises Refusal."""
         fields = self._fields = []
-        self._is_complete = False
+        self._is_reusable = False
         try:
             self._parser.feed_data(octets)
         except httptools.HttpParserUpgrade:
@@ -28,8 +28,8 @@ class HttptoolsReader:
             return self._read_later_version(octets, str(error))
         method = self._parser.get_method()
         version = self._parser.get_http_version()
-        if not self._is_complete or not self._parser.should_keep_alive():
-            self._renew()  # it waits for a body, or for nothing more: neither is its business here
+        if not self._is_reusable:
+            self._renew()
         # It takes HTTP/0.9, HTTP/2.0 and two spaces behind the method.
         start = b"%b %b HTTP/1." % (method, self._target)
         if not octets.startswith(start) or method.decode() not in METHODS:
@@ -45,7 +45,7 @@ class HttptoolsReader:
 
     def _renew(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
-        self._is_complete = True
+        self._is_reusable = True
 
     # What httptools calls
 
@@ -58,5 +58,5 @@ class HttptoolsReader:
         self._fields.append((name.lower(), value))
 
     def on_message_complete(self) -> None:
-        """The request has no body."""
-        self._is_complete = True
+        """The request has no body. Behind one that closes the connection the parser takes nothing more."""
+        self._is_reusable = self._parser.should_keep_alive()
