@@ -26,7 +26,6 @@ COUNTERS: Final[dict[str, str]] = {
     "ArpOutReplies": "ARP replies sent",
     "ArpOutProbes": "ARP probes sent (RFC 5227)",
     "ArpOutAnnouncements": "ARP announcements sent (RFC 5227)",
-    "ArpOutRateLimited": "ARP requests not sent because of the rate limit",
     "ArpQueueDrops": "packets dropped from a neighbour's full queue",
     "ArpResolutionFailures": "neighbours that did not answer",
     "ArpTableFull": "neighbours evicted from the full table",

@@ -106,7 +106,6 @@ class Ipv4:
         counters["IpInReceives"] += 1
         try:
             header, payload = ipv4.parse(packet, fastpath.checksum)
-            options = ipv4.parse_options(header.options) if header.options else []
         except ChecksumMismatch:
             counters["IpInCsumErrors"] += 1
             return
@@ -123,10 +122,7 @@ class Ipv4:
             counters["IpInAddrErrors"] += 1
         elif link_group and not was_broadcast:
             counters["IpInAddrErrors"] += 1  # RFC 1122 3.3.6: a link broadcast must be to an IP broadcast address
-        elif any(kind in _SOURCE_ROUTES for kind, _ in options):
-            counters["IpInSourceRouted"] += 1
-            self._report(icmp.SOURCE_ROUTE_FAILED, header, payload, link_group, now)
-        else:
+        elif not header.options or self._accept_options(header, payload, was_broadcast or link_group, now):
             self._deliver(header, payload, was_broadcast or link_group, now)
 
     def drain_loopback(self, now: Instant) -> None:
@@ -135,6 +131,24 @@ class Ipv4:
         self._counters["IpInReceives"] += 1
         header, payload = ipv4.parse(packet, fastpath.checksum)
         self._deliver(header, payload, False, now)
+
+    def _accept_options(self, header: Ipv4Header, payload: memoryview, was_group: bool, now: Instant) -> bool:
+        """Refuse options that are malformed (RFC 1122 3.2.2.5), and source routes, which get round filters."""
+        try:
+            options = ipv4.parse_options(header.options)
+        except MalformedPacket:
+            self._counters["IpInHdrErrors"] += 1
+            if self.icmp is not None:
+                pointer = ipv4.HEADER_LENGTH << 24  # to the options; which of them is in the quote
+                self.icmp.send_error(
+                    icmp.PARAMETER_PROBLEM, icmp.POINTER_INDICATES_ERROR, header, payload, was_group, now, pointer
+                )
+            return False
+        if any(kind in _SOURCE_ROUTES for kind, _ in options):
+            self._counters["IpInSourceRouted"] += 1
+            self._report(icmp.SOURCE_ROUTE_FAILED, header, payload, was_group, now)
+            return False
+        return True
 
     def _deliver(self, header: Ipv4Header, payload: memoryview, was_group: bool, now: Instant) -> None:
         if header.more_fragments or header.fragment_offset:
