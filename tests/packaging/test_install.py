@@ -92,7 +92,7 @@ def test_without_the_extension_the_stack_runs_and_says_so_once(checkout, tmp_pat
     shutil.copytree(checkout / "stack", tmp_path / "pure" / "stack", ignore=shutil.ignore_patterns("*.so"))
     code = f"import logging; logging.basicConfig(); {SEEN}; import stack.host"
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-S", "-c", code],  # without site-packages, where the extension may be
         cwd=tmp_path / "pure",
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "pure")},
         capture_output=True,
