@@ -30,6 +30,8 @@ def on_segment(connection: "Connection", seg: Segment, now: Instant) -> None:
         return
     if connection.state is State.TIME_WAIT and handshake.reopens(connection, seg, now):
         return
+    if connection.state is State.SYN_RECEIVED:
+        handshake.take_crossing_syn_ack(connection, seg)
     if not _is_acceptable(connection, seg, now):  # first: the sequence number
         return
     flags = seg.flags

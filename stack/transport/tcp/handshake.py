@@ -95,16 +95,33 @@ def on_handshake_ack(connection: "Connection", seg: Segment, now: Instant) -> No
         connection.post(ESTABLISHED)
 
 
+def take_crossing_syn_ack(connection: "Connection", seg: Segment) -> None:
+    """Make an ACK of the SYN-ACK that answers our SYN while its own crossed it (RFC 9293 3.5, figure 7).
+
+    3.10.7.4 alone would find the SYN, which we have, below the window, and drop the acknowledgment with it.
+    """
+    repeats = seg.flags & (SYN | ACK | RST) == SYN | ACK and seg.seq == connection.receiver.irs
+    if repeats and connection.listener is None:
+        seg.flags &= ~SYN
+        seg.seq = connection.receiver.nxt
+
+
 def reopens(connection: "Connection", seg: Segment, now: Instant) -> bool:
     """Whether `seg` is a SYN that may replace `connection`, which is in TIME-WAIT (RFC 6191 section 2); done if so."""
     if seg.flags & (SYN | ACK | RST) != SYN:
         return False
-    timestamps, ts_val = connection.timestamps, seg.options.ts_val
-    newer = timestamps is not None and ts_val is not None and seq_lt(timestamps.recent, ts_val)
-    if not newer and not seq_lt(connection.receiver.nxt, seg.seq):
-        return False
     listener = connection.tcp.listener_for(connection.key.local_addr, connection.key.local_port)
     if listener is None:
+        return False
+    beyond = seq_lt(connection.receiver.nxt, seg.seq)
+    timestamps, ts_val = connection.timestamps, seg.options.ts_val
+    if ts_val is None:
+        newer = beyond
+    elif timestamps is None:
+        newer = beyond or listener.config.timestamps  # whatever is old has no time stamp, and PAWS will drop it
+    else:
+        newer = seq_lt(timestamps.recent, ts_val) or (timestamps.recent == ts_val and beyond)
+    if not newer:
         return False
     connection.counters["TcpTimeWaitRecycled"] += 1
     connection.finish(Cause.TIME_WAIT_OVER, None, now)
