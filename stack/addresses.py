@@ -59,16 +59,6 @@ def is_multicast(address: int) -> bool:
     return address >> 28 == 0xE
 
 
-def is_loopback(address: int) -> bool:
-    """Whether `address` is in 127.0.0.0/8 (RFC 1122 3.2.1.3)."""
-    return address >> 24 == 127
-
-
-def is_link_local(address: int) -> bool:
-    """Whether `address` is in 169.254.0.0/16 (RFC 3927)."""
-    return address >> 16 == 0xA9FE
-
-
 def can_be_a_source(address: int) -> bool:
     """Whether a datagram from the network may carry `address` as its source (RFC 1122 3.2.1.3, RFC 1812 5.3.7).
 

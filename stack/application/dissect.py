@@ -194,5 +194,7 @@ def _http_fields(payload: bytes, at: int) -> Iterator[Place]:
             yield Place("HTTP", name, value.strip(), at + offset, length)
         offset += length
     rest = len(payload) - len(head) - len(end)
+    if end:
+        yield Place("HTTP", "Empty line", "end of the header section", at + len(head) + 2, 2)
     if end and rest:
         yield Place("HTTP", "Content", f"{rest} octets", at + len(payload) - rest, rest)

@@ -21,7 +21,7 @@ request came here. journey_of() gives this, all plain values, as JSON:
         layers        [{name, start, length}...]: Ethernet, IPv4, TCP and, with payload, HTTP
         octets        the frame in hexadecimal, its payload cut after OCTETS_SHOWN
     complete      false: the handshake has already left the recorder's memory
-    omitted       segments in the middle that are left out of a long connection
+    omitted       segments left out of the middle of a long connection, behind the first FIRST_SHOWN
     carrier       the index in `segments` of the one with the request's last octet, or null
 """
 
@@ -37,7 +37,7 @@ from stack.transport.flow import FlowKey
 from stack.wire import tcp
 
 OCTETS_SHOWN: Final = 1024
-_FIRST: Final = 6  # segments of a long connection that are shown: so many of its beginning
+FIRST_SHOWN: Final = 6  # segments of a long connection that are shown: so many of its beginning
 _LAST: Final = 18  # and of its end
 _MASK: Final = 0xFFFF_FFFF
 
@@ -73,10 +73,10 @@ def journey_of(request: Request, recorder: Recorder, content_type: str = "applic
     segments = [_segment(frame, dissection, found, window_shifts) for frame, dissection in found]
     carriers = [index for index, (frame, dissection) in enumerate(found) if frame.received and dissection.tcp.payload]
     carrier = carriers[-1] if carriers else None
-    omitted = max(len(segments) - _FIRST - _LAST, 0)
+    omitted = max(len(segments) - FIRST_SHOWN - _LAST, 0)
     if omitted:
-        del segments[_FIRST : _FIRST + omitted]
-        carrier = None if carrier is None or carrier < _FIRST + omitted else carrier - omitted
+        del segments[FIRST_SHOWN : FIRST_SHOWN + omitted]
+        carrier = None if carrier is None or carrier < FIRST_SHOWN + omitted else carrier - omitted
     return {
         "request": _request(request),
         "response": {

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stack.application.http.messages import Response
 from stack.application.http.pages import HTML
+from stack.application.journey import FIRST_SHOWN
 
 _ROW: Final = 16  # octets of a row of the dump, and half as many on a narrow screen
 _CLASSES: Final = {"Ethernet": "e", "IPv4": "i", "TCP": "t", "HTTP": "h"}
@@ -18,6 +19,8 @@ _WHAT: Final = {
     "TCP": "from one program to another, complete and in order",
     "HTTP": "what one says to the other",
 }
+_CARRIER_SHOWN: Final = 2048  # octets of the dump
+_OTHERS_SHOWN: Final = 256
 _FRAME_SHOWN: Final = "The frame that carried your request"
 
 Json = Mapping[str, Any]
@@ -89,12 +92,12 @@ def _bar(journey: Json) -> str:
 def _sequence(journey: Json) -> Iterator[str]:
     segments, omitted = journey["segments"], journey["omitted"]
     for index, segment in enumerate(segments):
-        if omitted and index == len(segments) - 18:
+        if omitted and index == FIRST_SHOWN:
             yield f'<li class="gap">{omitted} more segments</li>'
         if index == journey["carrier"]:
             inside = f'<p class="note"><a href="#frame">{_FRAME_SHOWN}</a> is below, field by field.</p>'
         else:
-            inside = _frame(segment, str(index))
+            inside = _frame(segment, str(index), _OTHERS_SHOWN)
         yield f'<li><details name="segment"><summary class="{segment["direction"]}">{_arrow(segment)}</summary>'
         yield f"{inside}</details></li>"
 
@@ -148,11 +151,11 @@ def _value(segment: Json, name: str) -> str:
 def _carrier(journey: Json) -> str:
     if journey["carrier"] is None:
         return '<p class="note">The frame is no longer in the recorder\'s memory.</p>'
-    return _frame(journey["segments"][journey["carrier"]], "carrier")
+    return _frame(journey["segments"][journey["carrier"]], "carrier", _CARRIER_SHOWN)
 
 
-def _frame(segment: Json, key: str) -> str:
-    """Nested boxes on one side, the octets on the other; `key` tells the frames of a page apart."""
+def _frame(segment: Json, key: str, limit: int) -> str:
+    """Nested boxes on one side, up to `limit` octets on the other; `key` tells the frames of a page apart."""
     places = [(number, field) for number, field in enumerate(segment["fields"])]
     boxes = ""
     for layer in reversed(segment["layers"]):
@@ -163,7 +166,7 @@ def _frame(segment: Json, key: str) -> str:
             f"<span>{_WHAT[name]}</span> <small>{layer['length']} octets</small></h3>"
             f'<div class="fields">{rows}</div>{boxes}</div>'
         )
-    return f'<div class="frame" id="frame-{key}"><div class="boxes">{boxes}</div>{_dump(segment, places)}</div>'
+    return f'<div class="frame" id="frame-{key}"><div class="boxes">{boxes}</div>{_dump(segment, places, limit)}</div>'
 
 
 def _field(number: int, field: Json) -> str:
@@ -174,8 +177,8 @@ def _field(number: int, field: Json) -> str:
     )
 
 
-def _dump(segment: Json, places: Sequence[tuple[int, Json]]) -> str:
-    octets = bytes.fromhex(segment["octets"])
+def _dump(segment: Json, places: Sequence[tuple[int, Json]], limit: int) -> str:
+    octets = bytes.fromhex(segment["octets"])[:limit]
     owner: dict[int, tuple[int, str]] = {}
     for number, field in places:
         kind = _CLASSES[field["layer"]]

@@ -67,7 +67,7 @@ class Reassembler:
         if not self._insert(datagram, header, payload):
             self._spoil(datagram)
             return None
-        self._bound_memory(key, now)
+        self._bound_memory()
         return self._finish(key, datagram) if key in self._datagrams else None
 
     def _is_possible(self, header: Ipv4Header, payload: memoryview) -> bool:
@@ -134,7 +134,7 @@ class Reassembler:
         )  # fmt: skip
         return whole, memoryview(b"".join(part for _, part in sorted(datagram.parts.items())))
 
-    def _bound_memory(self, newest: _Key, now: Instant) -> None:
+    def _bound_memory(self) -> None:
         while self.memory > self._config.reassembly_memory:
             self._evict()
 

@@ -36,7 +36,6 @@ class Receiver:
         "fin_at",
         "has_finished",
         "irs",
-        "last_window",
         "mss",
         "nxt",
         "segment_size",
@@ -56,7 +55,6 @@ class Receiver:
         self.nxt = 0
         self.acked = 0  # the RCV.NXT that our last segment carried (Last.ACK.sent of RFC 7323)
         self.edge = 0
-        self.last_window = 0
         self.delivered = 0
         self.fin_at: int | None = None
         self.has_finished = False  # the FIN has been processed: nothing more can come
@@ -84,7 +82,6 @@ class Receiver:
         """The window field for a segment that is sent now; offering it moves the edge."""
         field = self._field()
         self._offer(field << self.shift)
-        self.last_window = field
         return field
 
     def wants_to_update(self) -> bool:
@@ -125,13 +122,6 @@ class Receiver:
     def has_gap(self) -> bool:
         """Whether something waits for a gap to close."""
         return self._reassembly is not None
-
-    def out_of_order(self) -> list[tuple[int, int]]:
-        """What waits, as sorted pairs of first and one past the last sequence number."""
-        if self._reassembly is None:
-            return []
-        shift = self.nxt - self.delivered
-        return [((first + shift) & MASK, (last + shift) & MASK) for first, last in self._reassembly.ranges()]
 
     def discard(self) -> None:
         """Forget everything that was received."""

@@ -54,8 +54,8 @@ class HttptoolsReader:
         self._target = url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One field; name and value are whole."""
-        self._fields.append((name.lower(), value))
+        """One field; name and value are whole, with white space behind the value, if there was any."""
+        self._fields.append((name.lower(), value.rstrip(b" \t")))
 
     def on_message_complete(self) -> None:
         """The request has no body. Behind one that closes the connection the parser takes nothing more."""
