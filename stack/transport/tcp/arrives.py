@@ -179,7 +179,8 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
         connection.counters["TcpUnacceptableAck"] += 1
         _challenge(connection, now)
         return False
-    if seq_lt(sender.una, ack):
+    advances = seq_lt(sender.una, ack)
+    if advances:
         _advance(connection, seg, now)
     window = seg.window << sender.shift
     if ack == sender.una:
@@ -189,7 +190,7 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
             connection.counters["TcpFastRetransmits"] += 1
             output.retransmit_first(connection, now)
             connection.retransmit.arm(connection.retransmission_deadline(now))
-        sender.update_window(seg.seq, ack, window)
+        sender.update_window(seg.seq, ack, window, advances)
     return _after_our_fin(connection, now)
 
 

@@ -160,13 +160,15 @@ class Sender:
         self.progress_at = now
         return data
 
-    def update_window(self, seq: int, ack: int, window: int) -> bool:
-        """Take the window of a segment unless a newer one was taken before (RFC 9293 3.10.7.4); True: it changed."""
-        if not (seq_lt(self.wl1, seq) or (self.wl1 == seq and seq_le(self.wl2, ack))):
-            return False
-        changed = self.wnd != window
-        self.set_window(seq, ack, window)
-        return changed
+    def update_window(self, seq: int, ack: int, window: int, advances: bool) -> None:
+        """Take the window of a segment unless a newer one was taken before (RFC 9293 3.10.7.4).
+
+        An acknowledgment that `advances` SND.UNA is the newest there is, also on a retransmission with an old sequence
+        number. RFC 9293 would keep the old window there, and count it from the new SND.UNA: beyond what was offered.
+        Linux takes it, too.
+        """
+        if advances or seq_lt(self.wl1, seq) or (self.wl1 == seq and seq_le(self.wl2, ack)):
+            self.set_window(seq, ack, window)
 
     def set_window(self, seq: int, ack: int, window: int) -> None:
         """SND.WND, SND.WL1 and SND.WL2 from a segment."""
