@@ -176,7 +176,11 @@ def _check_together(settings: ServeSettings) -> None:
 
 def check_directory(directory: Path) -> None:
     """Raise ConfigurationError unless `directory` can be served by whom we are now."""
-    if not directory.exists():
+    try:
+        exists = directory.exists()
+    except PermissionError:
+        raise ConfigurationError(f"DIR: {directory} cannot be reached: permission denied") from None
+    if not exists:
         raise ConfigurationError(f"DIR: {directory} does not exist")
     if not directory.is_dir():
         raise ConfigurationError(f"DIR: {directory} is not a directory")
