@@ -140,6 +140,13 @@ def test_head_is_get_without_the_content(world: World, known: bool) -> None:
     assert first.body == b"" and second.body
 
 
+@pytest.mark.req("9110-3")
+def test_head_is_refused_without_content(world: World) -> None:
+    world.serve(echo)
+    client = world.connect().send(b"HEAD / HTTP/1.1\r\n\r\n")
+    assert client.answer("HEAD").status == 400 and client.received.endswith(b"\r\n\r\n") and client.is_ended
+
+
 @pytest.mark.req("9110-4", "9110-5")
 def test_date(world: World) -> None:
     world.serve(echo)
@@ -158,6 +165,14 @@ def test_what_has_no_content_has_no_length(world: World, status: int) -> None:
     for answer in client.answers():
         assert answer.status == status and answer.body == b""
         assert "Content-Length" not in answer.headers and "Transfer-Encoding" not in answer.headers
+
+
+@pytest.mark.req("9110-28")
+def test_reset_content_has_none(world: World) -> None:
+    world.serve(lambda request: Response(205, (), b"is not sent"))
+    client = world.connect().send(GET).send(GET)
+    assert [(answer.status, answer.headers["Content-Length"]) for answer in client.answers()] == [(205, "0")] * 2
+    assert b"is not sent" not in client.received
 
 
 @pytest.mark.req("9112-15", "9112-19")

@@ -178,6 +178,7 @@ ACCEPTED = {
     "all OPTIONS": (get(line=b"OPTIONS * HTTP/1.1"), b"OPTIONS *  1.1 "),
     "an upgrade nobody knows": (get(b"Connection: Upgrade\r\nUpgrade: h2c\r\n"), b"GET /  1.1 "),
     "a body": (POST + b"Content-Length: 5\r\n\r\nabcde", b"POST /  1.1 abcde"),
+    "white space around a length": (POST + b"Content-Length: \t5 \t\r\n\r\nabcde", b"POST /  1.1 abcde"),
     "an empty body": (POST + b"Content-Length: 0\r\n\r\n", b"POST /  1.1 "),
     "a length with zeros": (POST + b"Content-Length: 0005\r\n\r\nabcde", b"POST /  1.1 abcde"),
     "a body of GET": (get(b"Content-Length: 3\r\n") + b"abc", b"GET /  1.1 abc"),

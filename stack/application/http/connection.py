@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Final
 from stack.application.http.messages import Body, BodyError, Headers, Refusal, Request, Response
 from stack.application.http.pages import error_response
 from stack.application.http.reading.body import BodyReader, make_body_reader
-from stack.application.http.reading.framing import Framing, framing_of
 from stack.application.http.reading.grammar import Head, check_unfinished
-from stack.application.http.targets import Target, parse_target
+from stack.application.http.targets import Target
 from stack.clock import SECOND, Instant
 from stack.events import CLOSED
 from stack.octets import Octets
@@ -37,7 +36,7 @@ _READ_SIZE: Final = 65536
 _SEND_SIZE: Final = 262144
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
-_BODILESS: Final = frozenset({204, 304})
+_BODILESS: Final = frozenset({204, 205, 304})
 
 
 class Phase(IntEnum):
@@ -57,7 +56,7 @@ class HttpConnection:
     """Serves `connection` from when it is accepted until it is closed."""
 
     __slots__ = (
-        "_body", "_buffer", "_connection", "_drained", "_framing", "_head", "_host", "_keep_alive", "_out", "_phase",
+        "_body", "_buffer", "_connection", "_drained", "_head", "_host", "_is_head", "_keep_alive", "_out", "_phase",
         "_searched", "_sends_chunks", "_server", "_since", "_source", "_target", "_timer", "_unsent",
     )  # fmt: skip
 
@@ -70,7 +69,7 @@ class HttpConnection:
         self._searched = 0  # octets of it that are known not to end a header section
         self._since: Instant | None = None  # when the head or body that is being gathered began
         self._head: Head | None = None
-        self._framing: Framing | None = None
+        self._is_head = False
         self._target: Target | None = None
         self._body: BodyReader | None = None
         self._keep_alive = True
@@ -225,18 +224,16 @@ class HttpConnection:
 
     def _begin_request(self, octets: bytes, now: Instant) -> None:
         server = self._server
-        self._head = head = server.head_reader.read(octets)
-        if len(head.fields) > server.config.max_fields:
-            raise Refusal(431, f"A request has at most {server.config.max_fields} header fields here.")
-        self._framing = framing = framing_of(head)
-        self._target = parse_target(head.method, head.target)
+        self._is_head = octets.startswith(b"HEAD ")  # known also of a request that is refused
+        self._head, framing, self._target = server.understand(octets)
         self._keep_alive = framing.keep_alive
         if not framing.length:
             self._answer(b"", now)
             return
         self._body = make_body_reader(framing.length, server.config)
         self._phase = _BODY
-        if framing.expects_continue and not self._buffer:
+        # Half of it would be worse than none, which a client gets over (RFC 9110 10.1.1: it does not wait for ever).
+        if framing.expects_continue and not self._buffer and self._connection.writable >= len(_CONTINUE):
             self._host.write(self._connection, _CONTINUE, now)
 
     def _read_body(self, now: Instant) -> bool:
@@ -261,7 +258,7 @@ class HttpConnection:
         version = "1.1" if head.minor else "1.0"
         server.totals.requests += 1
         request = Request(
-            head.method, head.target.decode("ascii"), target.path, target.query, target.host, version,
+            head.method, target.text, target.path, target.query, target.host, version,
             Headers(head.fields), body, self._connection, now, server.clock.at(now), server.totals,
         )  # fmt: skip
         try:
@@ -293,7 +290,7 @@ class HttpConnection:
         elif not is_latest:
             lines.append(b"Connection: keep-alive\r\n")
         lines.append(b"\r\n")
-        has_body = response.status not in _BODILESS and not (head is not None and head.method == "HEAD")
+        has_body = response.status not in _BODILESS and not self._is_head
         body = response.body
         if isinstance(body, bytes):
             if has_body:
@@ -333,6 +330,7 @@ class HttpConnection:
         if self._keep_alive:
             self._phase = _HEAD
             self._head = None
+            self._is_head = False
         else:
             self._begin_to_linger(now)
         return True

@@ -158,6 +158,8 @@ class Response:
     @property
     def length(self) -> int | None:
         """Octets of the body, or None when that is not known."""
+        if self.status == 205:  # RFC 9110 15.3.6: a length, and no content
+            return 0
         return len(self.body) if isinstance(self.body, bytes) else self.body.length
 
     @property

@@ -2,17 +2,24 @@
 
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from stack.application.http.config import HttpConfig
 from stack.application.http.connection import HttpConnection
 from stack.application.http.dates import WallClock
 from stack.application.http.messages import Handler, Refusal
-from stack.application.http.reading import HeadReader, make_head_reader
+from stack.application.http.reading import Head, HeadReader, make_head_reader
+from stack.application.http.reading.framing import Framing, framing_of
+from stack.application.http.targets import Target, parse_target
 from stack.clock import Instant
 from stack.host import Host
 from stack.transport.tcp.listener import Listener
 
 logger = logging.getLogger(__name__)
+
+_REMEMBERED: Final = 256
+_REMEMBERED_LENGTH: Final = 1024
 
 
 @dataclass(slots=True)
@@ -40,6 +47,7 @@ class HttpServer:
         self.logs_requests = False
         self._listener: Listener | None = None
         self._connections: dict[HttpConnection, None] = {}
+        self._remember = lru_cache(maxsize=_REMEMBERED)(self._understand)
 
     def start(self, now: Instant) -> None:
         """Listen. Raises OSError."""
@@ -55,6 +63,20 @@ class HttpServer:
             self._listener = None
         for connection in list(self._connections):
             connection.stop(now)
+
+    def understand(self, octets: bytes) -> tuple[Head, Framing, Target]:
+        """What a header section says, from the request line to the empty line. Raises Refusal.
+
+        Clients send the same octets again and again, and to read them again would be half of the work that a small
+        request makes. So what short ones say is remembered, to a bound of 256 KiB of octets.
+        """
+        return self._remember(octets) if len(octets) <= _REMEMBERED_LENGTH else self._understand(octets)
+
+    def _understand(self, octets: bytes) -> tuple[Head, Framing, Target]:
+        head = self.head_reader.read(octets)
+        if len(head.fields) > self.config.max_fields:
+            raise Refusal(431, f"A request has at most {self.config.max_fields} header fields here.")
+        return head, framing_of(head), parse_target(head.method, head.target)
 
     def forget(self, connection: HttpConnection) -> None:
         """`connection` is over."""

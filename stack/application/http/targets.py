@@ -1,7 +1,6 @@
 """Request targets (RFC 9112 section 3.2) to paths that are safe to look up."""
 
 import re
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from stack.application.http.messages import Refusal
@@ -12,22 +11,26 @@ _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
 
 
 class Target(NamedTuple):
-    """`path` begins with "/" and is decoded, without "." and ".." and empty segments; `host` is of an absolute URI."""
+    """`path` begins with "/" and is decoded, without "." and ".." and empty segments; `host` is of an absolute URI.
 
+    `text` is the target as it was sent.
+    """
+
+    text: str
     path: str
     query: str
     host: str | None
 
 
-@lru_cache(maxsize=256)
 def parse_target(method: str, octets: bytes) -> Target:
     """What `octets` ask for. Raises Refusal(400)."""
+    text = octets.decode("ascii", "replace")
     if method == "CONNECT":
-        return Target("", "", None)  # authority-form; nobody here opens tunnels
+        return Target(text, "", "", None)  # authority-form; nobody here opens tunnels
     if octets == b"*":
         if method != "OPTIONS":
             raise Refusal(400, "Only OPTIONS can be asked of *.")
-        return Target("*", "", None)
+        return Target(text, "*", "", None)
     host = None
     if absolute := _ABSOLUTE.fullmatch(octets):
         if not absolute[1] or not is_host(absolute[1]):
@@ -39,7 +42,7 @@ def parse_target(method: str, octets: bytes) -> Target:
     if not octets.startswith(b"/") or b"#" in octets:
         raise Refusal(400, "The request target is neither a path nor an http URI.")
     path, _, query = octets.partition(b"?")
-    return Target(_normalize(path), query.decode("ascii"), host)
+    return Target(text, _normalize(path), query.decode("ascii"), host)
 
 
 def _normalize(path: bytes) -> str:
