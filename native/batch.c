@@ -11,7 +11,7 @@ int64_t net_read_frames(int fd, const struct ring *ring, uint32_t count, uint32_
 {
     const uint32_t before = count;
 
-    while (count < ring->max_frames && ring->capacity - used >= ring->max_frame) {
+    while (count < ring->max_frames && used <= ring->capacity && ring->capacity - used >= ring->max_frame) {
         const ssize_t size = read(fd, ring->buffer + used, ring->max_frame);
         if (size < 0) {
             if (errno == EINTR)
@@ -26,8 +26,6 @@ int64_t net_read_frames(int fd, const struct ring *ring, uint32_t count, uint32_
         ring->lengths[count] = (uint32_t)size;
         count++;
         used += ((uint32_t)size + ALIGNMENT - 1u) & ~(ALIGNMENT - 1u);
-        if (used > ring->capacity)
-            break;
     }
     return count;
 }

@@ -56,13 +56,16 @@ uint32_t net_parse_tcp(const struct ring *ring, uint32_t count, const uint8_t *m
 /* Append `next` to the run `run` if it is more of the same, moving its payload; returns 1 if so, else 0. */
 int net_merge(const struct ring *ring, struct record *run, const struct record *next);
 
-/* Append payload as frames of at most mss octets of text. header_template has 38 octets. Returns the octets emitted,
- * or -1 when not even one segment fits. The caller knows from this how many frames there are. */
+/* Append payload as frames of at most mss octets of text. Returns the octets emitted, from which the caller
+ * knows how many frames there are; -1 when not even one segment fits; -EINVAL for a template, options or an mss that
+ * no segment can have. */
 int64_t net_emit_tcp(const struct ring *ring, uint32_t count, uint32_t used, const uint8_t *header_template,
-                     uint32_t seq, uint32_t ack, uint32_t flags, uint32_t window, const uint8_t *options,
-                     size_t options_length, const uint8_t *payload, size_t payload_length, size_t mss);
+                     size_t template_length, uint32_t seq, uint32_t ack, uint32_t flags, uint32_t window,
+                     const uint8_t *options, size_t options_length, const uint8_t *payload, size_t payload_length,
+                     size_t mss);
 
 /* Store payload at stream offset `offset` in the circular storage, and keep `ranges`, which holds `count` of at most
- * `max_ranges` pairs. Returns the new count, or -1, and nothing is changed, when there is no room for one more. */
+ * `max_ranges` pairs. Returns the new count, or -1, and nothing is changed, when there is no room for one more
+ * or payload is longer than the storage. */
 int64_t net_reassemble(uint8_t *storage, size_t size, uint64_t *ranges, size_t count, size_t max_ranges,
                        uint64_t offset, const uint8_t *payload, size_t length);

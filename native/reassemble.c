@@ -32,7 +32,7 @@ int64_t net_reassemble(uint8_t *storage, size_t size, uint64_t *ranges, size_t c
     while (last < count && ranges[2 * last] <= end)
         last++;
     if (last == low) {
-        if (count == max_ranges)
+        if (count >= max_ranges)
             return -1;
         memmove(ranges + 2 * low + 2, ranges + 2 * low, 2 * (count - low) * sizeof *ranges);
         ranges[2 * low] = offset;

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #define TCP 20u
 #define TEMPLATE (ETHERNET + IPV4 + 4u) /* up to and with the TCP ports */
 #define PROTOCOL_TCP 6u
+#define OPTIONS_MAXIMUM 40u
+#define DATAGRAM_MAXIMUM 0xFFFFu
 #define FLAG_FIN 0x01u
 #define FLAG_PSH 0x08u
 #define FLAG_CWR 0x80u
@@ -46,14 +49,16 @@ static void finish(uint8_t *frame, uint32_t tcp_length)
 }
 
 int64_t net_emit_tcp(const struct ring *ring, uint32_t count, uint32_t used, const uint8_t *header_template,
-                     uint32_t seq, uint32_t ack, uint32_t flags, uint32_t window, const uint8_t *options,
-                     size_t options_length, const uint8_t *payload, size_t payload_length, size_t mss)
+                     size_t template_length, uint32_t seq, uint32_t ack, uint32_t flags, uint32_t window,
+                     const uint8_t *options, size_t options_length, const uint8_t *payload, size_t payload_length,
+                     size_t mss)
 {
     const size_t headers = ETHERNET + IPV4 + TCP + options_length;
     size_t sent = 0;
 
-    if (options_length > 40 || options_length % 4 || mss == 0)
-        return -1;
+    if (template_length != TEMPLATE || options_length > OPTIONS_MAXIMUM || options_length % 4 || mss == 0 ||
+        mss > DATAGRAM_MAXIMUM - IPV4 - TCP - options_length)
+        return -EINVAL;
     for (;;) {
         const size_t left = payload_length - sent;
         const size_t text = left < mss ? left : mss;

@@ -100,7 +100,7 @@ static void try_segments(void)
         const size_t mss = 1 + rnd(MAX_FRAME);
         uint8_t *const text = take(length);
         memset(text, (int)rnd(256), length);
-        const int64_t sent = net_emit_tcp(&ring, count, used, header, seq, 1, rnd(3) ? 16 : rnd(256), rnd(65536),
+        const int64_t sent = net_emit_tcp(&ring, count, used, header, sizeof header, seq, 1, rnd(3) ? 16 : rnd(256), rnd(65536),
                                           timestamps, rnd(2) ? 12 : 4 * rnd(4), text, length, mss);
         free(text);
         if (sent < 0)

@@ -6,13 +6,14 @@ from typing import Final, cast
 
 from stack._native import ffi, lib
 from stack.addresses import MacAddress
-from stack.fastpath.reference import Record
+from stack.fastpath.reference import Record, check_mac, check_segment, io_error
 from stack.fastpath.ring import ALIGNMENT, FrameRing
 from stack.octets import Octets
 
 NAME: Final = "native"
 
 _RECORD: Final = struct.Struct("=19I")
+_NO_ROOM: Final = -1
 
 
 class _Handle:
@@ -60,7 +61,7 @@ def read_frames(fd: int, ring: FrameRing) -> int:
     before = ring.count
     count: int = lib.net_read_frames(fd, _handle(ring).ring, before, ring.used)
     if count < 0:
-        raise OSError(-count, "cannot read frames")
+        raise io_error(-count)
     if count > before:
         _extend(ring, count)
     return count - before
@@ -70,12 +71,13 @@ def write_frames(fd: int, ring: FrameRing) -> int:
     """See reference.write_frames."""
     taken: int = lib.net_write_frames(fd, _handle(ring).ring, ring.count)
     if taken < 0:
-        raise OSError(-taken, "cannot write frames")
+        raise io_error(-taken)
     return taken
 
 
 def parse_tcp(ring: FrameRing, mac: MacAddress) -> list[Record]:
     """See reference.parse_tcp."""
+    check_mac(mac)
     handle = _handle(ring)
     count: int = lib.net_parse_tcp(handle.ring, ring.count, mac, handle.records)
     return cast(list[Record], list(_RECORD.iter_unpack(handle.record_view[: count * _RECORD.size])))
@@ -96,11 +98,13 @@ def emit_tcp(
     size = len(payload)
     text = payload if type(payload) is bytes else ffi.from_buffer("uint8_t[]", payload)
     sent: int = lib.net_emit_tcp(
-        _handle(ring).ring, ring.count, ring.used, template, seq, ack, flags, window,
-        options, len(options), text, size, mss,
+        _handle(ring).ring, ring.count, ring.used, template, len(template), seq, ack, flags,
+        window, options, len(options), text, size, mss,
     )  # fmt: skip
     if sent >= 0:
         _extend(ring, ring.count + (-(-sent // mss) or 1))
+    elif sent != _NO_ROOM:
+        check_segment(template, options, mss)
     return sent
 
 

@@ -6,6 +6,7 @@ here; native/parse.c and native/merge.c do the same.
 
 import errno
 import os
+import struct
 from array import array
 from typing import Final, TypeAlias
 
@@ -16,6 +17,7 @@ from stack.octets import Octets
 from stack.wire import ethernet, ipv4, tcp
 from stack.wire.checksum import internet_checksum, pseudo_header
 from stack.wire.tcp import ACK, CWR, FIN, PSH, URG
+from stack.wire.tcp_options import MAXIMUM_LENGTH as MAXIMUM_OPTIONS
 
 NAME: Final = "reference"
 
@@ -26,8 +28,10 @@ Record: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int,
 """kind, index, segments, src, dst, src_port, dst_port, seq, ack, flags, window, tos, has_ts, ts_val, ts_ecr,
 options_start, options_length, payload_start, payload_length; the starts are positions in the ring's buffer."""
 
-_TIMESTAMPS_LEAD: Final = b"\x01\x01\x08\x0a"
-_TIMESTAMPS_LENGTH: Final = 12
+_TCP_HEADER: Final = struct.Struct("!HHIIBBHHH")
+_TIMESTAMPS: Final = struct.Struct("!4sII")
+_TIMESTAMPS_LEAD: Final = b"\x01\x01\x08\x0a"  # NOP, NOP, time stamps: RFC 7323 appendix A
+_MAC_LENGTH: Final = 6
 _IPV4_WITHOUT_OPTIONS: Final = b"\x08\x00\x45"  # EtherType, version and IHL
 _MERGED_MAXIMUM: Final = 0xFFFF
 _TEMPLATE_LENGTH: Final = ethernet.HEADER_LENGTH + ipv4.HEADER_LENGTH + 4
@@ -48,13 +52,20 @@ def update_checksum(value: int, old: int, new: int) -> int:
 
 
 def read_frames(fd: int, ring: FrameRing) -> int:
-    """Read frames, one each, until none is left or `ring` is full; returns how many. Raises OSError."""
+    """Read frames, one each, until none is left or `ring` is full; returns how many.
+
+    Raises OSError, but not once frames were read: these come first, and the error shows again at the next call.
+    """
     count = 0
     while ring.count < ring.max_frames and ring.used + ring.max_frame <= ring.capacity:
         try:
             size = os.readv(fd, [ring.view[ring.used : ring.used + ring.max_frame]])
         except BlockingIOError:
             break
+        except OSError:
+            if count:
+                break
+            raise
         if not size:
             break
         ring.commit(size)
@@ -80,8 +91,10 @@ def parse_tcp(ring: FrameRing, mac: MacAddress) -> list[Record]:
 
     RECORD_TCP is a plain segment for `mac`, verified: untagged, IPv4 without options or fragmentation from a
     possible source, no urgent data. RECORD_OTHER leaves frame `index` to the layers. Payloads of a run are moved
-    together, over headers of the run that nobody needs any more.
+    together, over headers of the run that nobody needs any more. Options other than time stamps alone are not looked
+    into: the record says where they are. Raises ValueError when `mac` has not six octets.
     """
+    check_mac(mac)
     records: list[Record] = []
     for index in range(ring.count):
         record = _parse_plain(ring, index, mac)
@@ -107,9 +120,9 @@ def emit_tcp(
 
     `template` has the Ethernet header, the IPv4 header (length and checksum zero) and the TCP ports. FIN and PSH go
     with the last segment only, CWR with the first. Returns the octets emitted; -1 when not even one segment fits.
+    Raises ValueError for a template, options or an mss that no segment can have.
     """
-    if len(template) != _TEMPLATE_LENGTH:
-        raise ValueError(f"a template has {_TEMPLATE_LENGTH} octets, not {len(template)}")
+    check_segment(template, options, mss)
     view = memoryview(payload)
     sent = 0
     while True:
@@ -129,8 +142,13 @@ def reassemble(storage: bytearray, ranges: "array[int]", count: int, offset: int
     """Store `payload`, which lies at stream offset `offset`, and return the new number of ranges, or -1.
 
     `storage` is circular. `ranges` holds `count` pairs of first and one past the last offset, sorted, with gaps
-    between them. Octets that are held stay as they are. -1, and nothing changed: there is no room for one range more.
+    between them. Octets that are held stay as they are. -1, and nothing changed: there is no room for one range more,
+    or `payload` is longer than the storage.
     """
+    if not payload:
+        return count
+    if len(payload) > len(storage):
+        return -1
     start, end = offset, offset + len(payload)
     held = [(ranges[2 * i], ranges[2 * i + 1]) for i in range(count)]
     touched = [pair for pair in held if pair[0] <= end and start <= pair[1]]
@@ -146,6 +164,28 @@ def reassemble(storage: bytearray, ranges: "array[int]", count: int, offset: int
     for i, (first, last) in enumerate(rest):
         ranges[2 * i], ranges[2 * i + 1] = first, last
     return len(rest)
+
+
+def check_mac(mac: bytes) -> None:
+    """Raise ValueError when `mac` is no MAC address."""
+    if len(mac) != _MAC_LENGTH:
+        raise ValueError(f"a MAC address has {_MAC_LENGTH} octets, not {len(mac)}")
+
+
+def check_segment(template: bytes, options: bytes, mss: int) -> None:
+    """Raise ValueError when emit_tcp() can make no segment of these."""
+    if len(template) != _TEMPLATE_LENGTH:
+        raise ValueError(f"a template has {_TEMPLATE_LENGTH} octets, not {len(template)}")
+    if len(options) > MAXIMUM_OPTIONS or len(options) % 4:
+        raise ValueError(f"options have 0 to {MAXIMUM_OPTIONS} octets in words of four, not {len(options)}")
+    most = ipv4.MAXIMUM_LENGTH - ipv4.HEADER_LENGTH - tcp.HEADER_LENGTH - len(options)
+    if not 1 <= mss <= most:
+        raise ValueError(f"with {len(options)} octets of options a segment has 1 to {most} octets of text, not {mss}")
+
+
+def io_error(number: int) -> OSError:
+    """The exception for errno `number`."""
+    return OSError(number, os.strerror(number))
 
 
 def _store(storage: bytearray, position: int, octets: Octets) -> None:
@@ -181,30 +221,34 @@ def _parse_plain(ring: FrameRing, index: int, mac: MacAddress) -> Record:
         return _other(index)
     try:
         header, text = ipv4.parse(frame[ethernet.HEADER_LENGTH :])
-        if header.protocol != ipv4.PROTOCOL_TCP or header.more_fragments or header.fragment_offset:
-            return _other(index)
-        seg = tcp.parse(text, header.src, header.dst)
     except MalformedPacket:
         return _other(index)
-    if not can_be_a_source(header.src) or seg.flags & URG:
+    if header.protocol != ipv4.PROTOCOL_TCP or header.more_fragments or header.fragment_offset:
+        return _other(index)
+    size = len(text)
+    if size < tcp.HEADER_LENGTH or not can_be_a_source(header.src):
+        return _other(index)
+    src_port, dst_port, seq, ack, offset, flags, window, _, _ = _TCP_HEADER.unpack_from(text)
+    header_length = (offset >> 4) * 4
+    if not tcp.HEADER_LENGTH <= header_length <= size or flags & URG:
+        return _other(index)
+    if checksum(text, pseudo_header(header.src, header.dst, ipv4.PROTOCOL_TCP, size)):
         return _other(index)
     start = ring.starts[index] + ethernet.HEADER_LENGTH + ipv4.HEADER_LENGTH
-    options_start = start + tcp.HEADER_LENGTH
-    payload_start = start + len(text) - len(seg.payload)
-    options_length = payload_start - options_start
-    has_ts = ts_val = ts_ecr = 0
-    if (
-        options_length == _TIMESTAMPS_LENGTH
-        and ring.buffer[options_start : options_start + len(_TIMESTAMPS_LEAD)] == _TIMESTAMPS_LEAD
-    ):
-        has_ts, ts_val, ts_ecr = 1, seg.options.ts_val or 0, seg.options.ts_ecr
-        options_start = options_length = 0
-    elif not options_length:
-        options_start = 0
+    options = _parse_options(text[tcp.HEADER_LENGTH : header_length], start + tcp.HEADER_LENGTH)
     return (
-        RECORD_TCP, index, 1, header.src, header.dst, seg.src_port, seg.dst_port, seg.seq, seg.ack, seg.flags,
-        seg.window, header.tos, has_ts, ts_val, ts_ecr, options_start, options_length, payload_start, len(seg.payload),
+        RECORD_TCP, index, 1, header.src, header.dst, src_port, dst_port, seq, ack, flags, window, header.tos,
+        *options, start + header_length, size - header_length,
     )  # fmt: skip
+
+
+def _parse_options(options: memoryview, start: int) -> tuple[int, int, int, int, int]:
+    """has_ts, ts_val, ts_ecr, options_start and options_length of `options`, which begin at `start` of the ring."""
+    if len(options) == _TIMESTAMPS.size:
+        lead, ts_val, ts_ecr = _TIMESTAMPS.unpack(options)
+        if lead == _TIMESTAMPS_LEAD:
+            return (1, ts_val, ts_ecr, 0, 0)
+    return (0, 0, 0, start, len(options)) if options else (0, 0, 0, 0, 0)
 
 
 def _merge(ring: FrameRing, run: Record, new: Record) -> Record | None:

@@ -38,7 +38,7 @@ forged = st.fixed_dictionaries(
         "advance": usually(0, 1, -1, 1 << 31),  # of the sequence number, beyond where the last frame ended
         "ack": usually(7, 8),
         "flags": usually(0x10, 0x18, 0x30, 0x11, 0x12, 0x90, 0),
-        "offset": usually(None, 0, 4, 5),  # None: the right one
+        "offset": usually(None, 0, 4, 5, 6, 15),  # None: the right one
         "options": st.sampled_from(OPTIONS),
         "payload": st.binary(max_size=40),
         "padding": usually(0, 1, 6),
