@@ -148,6 +148,24 @@ static void try_reassembly(void)
     free(ranges);
 }
 
+/* A ring whose size is no multiple of the alignment, and that is full: the next frame would start outside of it. */
+static void try_odd_rings(void)
+{
+    int ends[2];
+    if (pipe(ends) != 0)
+        abort();
+    require(write(ends[1], "octets", 6) == 6, "cannot write to a pipe");
+    for (uint32_t capacity = 1; capacity < 40; capacity++) {
+        struct ring ring;
+        open_ring(&ring, capacity);
+        ring.max_frame = capacity;
+        require(net_read_frames(ends[0], &ring, 1, (capacity + 7u) & ~7u) == 1, "read into a full ring");
+        close_ring(&ring);
+    }
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void try_batches(void)
 {
     int ends[2];
@@ -173,6 +191,7 @@ int main(void)
         try_reassembly();
     }
     try_batches();
+    try_odd_rings();
     printf("harness: %u rounds, nothing found\n", ROUNDS);
     return 0;
 }

@@ -1,8 +1,12 @@
-"""The fastpath in C: the same functions as in reference.py, which documents them, by way of stack._native."""
+"""The fastpath in C: the same functions as in reference.py, which documents them, by way of stack._native.
+
+A call costs more than what it does for a small packet, so what can be made once is made once: the C types that buffers
+are passed as, and a handle for each ring. bytes need no wrapping; cffi passes them as they are.
+"""
 
 import struct
 from array import array
-from typing import Final, cast
+from typing import Final
 
 from stack._native import ffi, lib
 from stack.addresses import MacAddress
@@ -12,8 +16,17 @@ from stack.octets import Octets
 
 NAME: Final = "native"
 
+_OCTETS: Final = ffi.typeof("uint8_t[]")
+_WORDS: Final = ffi.typeof("uint32_t[]")
+_OFFSETS: Final = ffi.typeof("uint64_t[]")
 _RECORD: Final = struct.Struct("=19I")
 _NO_ROOM: Final = -1
+
+_from_buffer = ffi.from_buffer
+_checksum = lib.net_checksum
+_parse_tcp = lib.net_parse_tcp
+_emit_tcp = lib.net_emit_tcp
+_reassemble = lib.net_reassemble
 
 
 class _Handle:
@@ -22,19 +35,17 @@ class _Handle:
     __slots__ = ("_keep", "record_view", "records", "ring")
 
     def __init__(self, ring: FrameRing) -> None:
-        buffer = ffi.from_buffer("uint8_t[]", ring.buffer)
-        starts = ffi.from_buffer("uint32_t[]", ring.starts)
-        lengths = ffi.from_buffer("uint32_t[]", ring.lengths)
+        buffer = _from_buffer(_OCTETS, ring.buffer)
+        starts = _from_buffer(_WORDS, ring.starts)
+        lengths = _from_buffer(_WORDS, ring.lengths)
         self._keep = (buffer, starts, lengths)
         self.ring = ffi.new("struct ring *", (buffer, starts, lengths, ring.capacity, ring.max_frame, ring.max_frames))
         self.records = ffi.new("struct record[]", ring.max_frames)
         self.record_view = memoryview(ffi.buffer(self.records))
 
 
-def _handle(ring: FrameRing) -> _Handle:
-    handle: _Handle | None = ring.native
-    if handle is None:
-        handle = ring.native = _Handle(ring)
+def _new_handle(ring: FrameRing) -> _Handle:
+    handle = ring.native = _Handle(ring)
     return handle
 
 
@@ -48,18 +59,22 @@ def _extend(ring: FrameRing, count: int) -> None:
 
 def checksum(data: Octets, initial: int = 0) -> int:
     """See reference.checksum."""
-    return cast(int, lib.net_checksum(ffi.from_buffer("uint8_t[]", data), len(data), initial))
+    octets = data if type(data) is bytes else _from_buffer(_OCTETS, data)
+    value: int = _checksum(octets, len(octets), initial)
+    return value
 
 
 def update_checksum(value: int, old: int, new: int) -> int:
     """See reference.update_checksum."""
-    return cast(int, lib.net_update_checksum(value, old, new))
+    updated: int = lib.net_update_checksum(value, old, new)
+    return updated
 
 
 def read_frames(fd: int, ring: FrameRing) -> int:
     """See reference.read_frames."""
     before = ring.count
-    count: int = lib.net_read_frames(fd, _handle(ring).ring, before, ring.used)
+    handle: _Handle = ring.native or _new_handle(ring)
+    count: int = lib.net_read_frames(fd, handle.ring, before, ring.used)
     if count < 0:
         raise io_error(-count)
     if count > before:
@@ -69,7 +84,8 @@ def read_frames(fd: int, ring: FrameRing) -> int:
 
 def write_frames(fd: int, ring: FrameRing) -> int:
     """See reference.write_frames."""
-    taken: int = lib.net_write_frames(fd, _handle(ring).ring, ring.count)
+    handle: _Handle = ring.native or _new_handle(ring)
+    taken: int = lib.net_write_frames(fd, handle.ring, ring.count)
     if taken < 0:
         raise io_error(-taken)
     return taken
@@ -78,9 +94,10 @@ def write_frames(fd: int, ring: FrameRing) -> int:
 def parse_tcp(ring: FrameRing, mac: MacAddress) -> list[Record]:
     """See reference.parse_tcp."""
     check_mac(mac)
-    handle = _handle(ring)
-    count: int = lib.net_parse_tcp(handle.ring, ring.count, mac, handle.records)
-    return cast(list[Record], list(_RECORD.iter_unpack(handle.record_view[: count * _RECORD.size])))
+    handle: _Handle = ring.native or _new_handle(ring)
+    count: int = _parse_tcp(handle.ring, ring.count, mac, handle.records)
+    records: list[Record] = list(_RECORD.iter_unpack(handle.record_view[: count * _RECORD.size]))
+    return records
 
 
 def emit_tcp(
@@ -95,11 +112,11 @@ def emit_tcp(
     mss: int,
 ) -> int:
     """See reference.emit_tcp."""
-    size = len(payload)
-    text = payload if type(payload) is bytes else ffi.from_buffer("uint8_t[]", payload)
-    sent: int = lib.net_emit_tcp(
-        _handle(ring).ring, ring.count, ring.used, template, len(template), seq, ack, flags,
-        window, options, len(options), text, size, mss,
+    handle: _Handle = ring.native or _new_handle(ring)
+    text = payload if type(payload) is bytes else _from_buffer(_OCTETS, payload)
+    sent: int = _emit_tcp(
+        handle.ring, ring.count, ring.used, template, len(template), seq, ack, flags,
+        window, options, len(options), text, len(text), mss,
     )  # fmt: skip
     if sent >= 0:
         _extend(ring, ring.count + (-(-sent // mss) or 1))
@@ -110,10 +127,9 @@ def emit_tcp(
 
 def reassemble(storage: bytearray, ranges: "array[int]", count: int, offset: int, payload: Octets) -> int:
     """See reference.reassemble."""
-    return cast(
-        int,
-        lib.net_reassemble(
-            ffi.from_buffer("uint8_t[]", storage), len(storage), ffi.from_buffer("uint64_t[]", ranges), count,
-            len(ranges) // 2, offset, ffi.from_buffer("uint8_t[]", payload), len(payload),
-        ),
+    text = payload if type(payload) is bytes else _from_buffer(_OCTETS, payload)
+    held: int = _reassemble(
+        _from_buffer(_OCTETS, storage), len(storage), _from_buffer(_OFFSETS, ranges), count, len(ranges) // 2,
+        offset, text, len(text),
     )  # fmt: skip
+    return held
