@@ -89,6 +89,7 @@ def extension() -> Extension:
         sources=[str(generated), *SOURCES],
         include_dirs=[str(NATIVE)],
         extra_compile_args=OPTIMIZATION,
+        depends=[*SOURCES, str(NATIVE / "net.h")],  # what build_ext compares with the time of the last link
         py_limited_api=True,
     )
 

@@ -197,13 +197,14 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
 def _advance(connection: "Connection", seg: Segment, now: Instant) -> None:
     sender = connection.sender
     before = sender.flight
+    restarts_timer = sender.recovery.restarts_timer(seg.ack)
     acked = sender.on_ack(seg.ack, _echoed_rtt(connection, seg, now), now)
     if sender.recovery.on_ack(acked, seg.ack, before, sender.flight, sender.congestion, now):
         output.retransmit_first(connection, now)
     if sender.una == sender.max:
         connection.retransmit.disarm()  # RFC 6298 5.2
         connection.probing = False
-    else:
+    elif restarts_timer:
         connection.retransmit.arm(connection.retransmission_deadline(now))  # 5.3
     connection.path.confirm(now)
     connection.on_room()
@@ -292,7 +293,7 @@ def _process_fin(connection: "Connection", seg: Segment, now: Instant) -> None:
     receiver = connection.receiver
     if seg.flags & FIN and receiver.fin_at is None and connection.state in _TEXT_STATES:
         fin_at = (seg.seq + len(seg.payload)) & MASK
-        if seq_le(receiver.nxt, fin_at) and seq_le(fin_at, receiver.edge):
+        if seq_le(receiver.nxt, fin_at) and seq_lt(fin_at, receiver.edge):
             receiver.fin_at = fin_at
     if receiver.has_finished or receiver.fin_at is None:
         if seg.flags & FIN and receiver.has_finished:  # a retransmission

@@ -30,11 +30,13 @@ def on_icmp_error(connection: "Connection", report: IcmpReport, now: Instant) ->
     if report.is_local:
         _on_next_hop_unreachable(connection, now)
         return
-    if report.type != icmp.DESTINATION_UNREACHABLE:
-        if report.type == icmp.TIME_EXCEEDED:
-            connection.soft_error = OSError(errno.EHOSTUNREACH, "time to live exceeded on the way to the peer")
+    if report.type == icmp.TIME_EXCEEDED:
+        connection.soft_error = OSError(errno.EHOSTUNREACH, "time to live exceeded on the way to the peer")
+    elif report.type == icmp.PARAMETER_PROBLEM:
+        connection.soft_error = OSError(errno.EPROTO, "a host on the way found a parameter problem in our header")
+    elif report.type != icmp.DESTINATION_UNREACHABLE:
         return
-    if report.code == icmp.FRAGMENTATION_NEEDED:
+    elif report.code == icmp.FRAGMENTATION_NEEDED:
         _on_fragmentation_needed(connection, report.next_hop_mtu, now)
     elif report.code in _HARD and connection.state is State.SYN_SENT:
         connection.counters["TcpIcmpAborts"] += 1

@@ -17,7 +17,9 @@ from stack.transport.tcp.isn import initial_sequence_number
 from stack.transport.tcp.listener import Listener
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import Cause
+from stack.wire import tcp_options
 from stack.wire.tcp import ACK, RST, SYN, Segment
+from stack.wire.tcp_options import TcpOptions
 
 _NO_WINDOW: Final = 0
 
@@ -183,7 +185,7 @@ class Tcp:
 
     def reset_unacceptable(self, key: FlowKey, seg: Segment, now: Instant) -> None:
         """Answer an ACK for something never sent, before the connection is synchronized: <SEQ=SEG.ACK><CTL=RST>."""
-        self._send_reset(key, seg.ack, 0, RST, now)
+        self._send_reset(key, seg.ack, 0, RST, seg, now)
 
     def _new_connection(self, key: FlowKey, config: TcpConfig, now: Instant) -> Connection:
         iss = initial_sequence_number(self.secret, key, now)
@@ -196,11 +198,11 @@ class Tcp:
         if seg.flags & RST:
             return
         if seg.flags & ACK:
-            self._send_reset(key, seg.ack, 0, RST, now)
+            self._send_reset(key, seg.ack, 0, RST, seg, now)
         else:
-            self._send_reset(key, 0, (seg.seq + seg.length) & MASK, RST | ACK, now)
+            self._send_reset(key, 0, (seg.seq + seg.length) & MASK, RST | ACK, seg, now)
 
-    def _send_reset(self, key: FlowKey, seq: int, ack: int, flags: int, now: Instant) -> None:
+    def _send_reset(self, key: FlowKey, seq: int, ack: int, flags: int, cause: Segment, now: Instant) -> None:
         try:
             path = self._paths.path(key)
         except OSError:
@@ -208,4 +210,7 @@ class Tcp:
             return
         self.counters["TcpOutRsts"] += 1
         self.counters["TcpOutSegs"] += 1
-        path.send(seq, ack, flags, _NO_WINDOW, b"", b"", path.link_mtu, now)
+        # RFC 7323 5.2: time stamps are answered with TSval 0, since this reset belongs to no connection with a clock.
+        ts_val = cause.options.ts_val
+        options = b"" if ts_val is None else tcp_options.build(TcpOptions(ts_val=0, ts_ecr=ts_val))
+        path.send(seq, ack, flags, _NO_WINDOW, options, b"", path.link_mtu, now)

@@ -16,11 +16,12 @@ DUPLICATE_THRESHOLD: Final = 3
 class Recovery:
     """The state of loss recovery of one connection."""
 
-    __slots__ = ("active", "duplicates", "recover")
+    __slots__ = ("active", "duplicates", "is_partial", "recover")
 
     def __init__(self, iss: int) -> None:
         self.duplicates = 0
         self.active = False
+        self.is_partial = False  # a partial acknowledgment has arrived in this recovery
         self.recover = iss
 
     def allowance(self, mss: int) -> int:
@@ -36,6 +37,7 @@ class Recovery:
         if self.duplicates != DUPLICATE_THRESHOLD or not seq_lt(self.recover, una):
             return False
         self.active = True
+        self.is_partial = False
         self.recover = high
         congestion.on_loss(min(flight, congestion.cwnd), now)  # without what limited transmit has added (step 2)
         congestion.cwnd = congestion.ssthresh + DUPLICATE_THRESHOLD * congestion.mss
@@ -59,6 +61,16 @@ class Recovery:
         self.active = False
         congestion.cwnd = min(congestion.ssthresh, max(after, mss) + mss)
         return False
+
+    def restarts_timer(self, ack: int) -> bool:
+        """Whether an acknowledgment restarts the retransmission timer: the first partial one does, no later one.
+
+        This is the impatient variant of RFC 6582 3.2 step 3: many losses end in one timeout, not in a round trip each.
+        """
+        if not self.active or not seq_lt(ack, self.recover):
+            return True
+        was_partial, self.is_partial = self.is_partial, True
+        return not was_partial
 
     def on_timeout(self, high: int) -> None:
         """Leave recovery, and do not enter it again for what was sent before (RFC 6582 3.2, RFC 6582 4)."""

@@ -180,7 +180,10 @@ class Sender:
     def on_timeout(self, now: Instant) -> None:
         """The retransmission timer has fired: everything is sent again, slowly (RFC 6298 5, RFC 5681 3.1)."""
         if not self.retransmissions:
-            self.congestion.on_timeout(self.flight, now)
+            # In recovery ssthresh is what the flight was reduced to already; what duplicate ACKs have let out since
+            # does not count: the loss of a retransmission reduces a second time (RFC 5681 4.3).
+            flight = min(self.flight, self.congestion.ssthresh) if self.recovery.active else self.flight
+            self.congestion.on_timeout(flight, now)
         self.retransmissions += 1
         self.recovery.on_timeout(self.max)
         self.rtt.back_off()
