@@ -237,7 +237,7 @@ def test_all_that_there_is_goes_at_once_when_it_fits(bench: Bench) -> None:
 # PSH, and what goes into a segment
 
 
-@pytest.mark.req("9293-MUST-61", "9293-SHLD-28", "9293-MAY-15")
+@pytest.mark.req("9293-MUST-61", "9293-SHLD-28")
 def test_the_last_segment_of_a_write_has_psh(bench: Bench) -> None:
     peer = established(bench, mss=MSS)
     peer.write(5000)
