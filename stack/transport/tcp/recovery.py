@@ -7,7 +7,7 @@ the loss means for the rate. `recover` keeps the losses of one window from count
 from typing import Final
 
 from stack.clock import Instant
-from stack.transport.tcp.congestion import CongestionControl
+from stack.transport.tcp.congestion import AckSample, CongestionControl
 from stack.transport.tcp.sequence import seq_lt
 
 DUPLICATE_THRESHOLD: Final = 3
@@ -49,7 +49,7 @@ class Recovery:
         """`ack` acknowledges `acked` new octets; `before` and `after` are FlightSize. True: retransmit at SND.UNA."""
         self.duplicates = 0
         if not self.active:
-            congestion.on_ack(acked, before, now)
+            congestion.on_ack(AckSample(now, acked, before))
             return False
         mss = congestion.mss
         if seq_lt(ack, self.recover):  # a partial acknowledgment: the next hole (RFC 6582 3.2 step 3)

@@ -214,7 +214,7 @@ class Sender:
     def restart_after_idle(self, now: Instant) -> None:
         """Reduce cwnd when nothing was sent for more than one RTO (RFC 5681 4.1)."""
         if self.last_sent_at is not None and self.max == self.una and now - self.last_sent_at > self.rtt.rto:
-            self.congestion.on_idle(now)
+            self.congestion.on_idle(now - self.last_sent_at, now)
 
     def _measure(self, ack: int, echoed: Duration | None, now: Instant) -> None:
         timed = self._timed_seq

@@ -1,37 +1,13 @@
-"""Congestion control behind one small interface; TcpConfig.congestion names the algorithm.
-
-The sender asks for `cwnd` and tells what happened; loss recovery (recovery.py) decides when that was a loss. All
-sizes are in octets.
-"""
+"""The congestion control algorithms; TcpConfig.congestion names one."""
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
-from stack.clock import Instant
 from stack.errors import ConfigurationError
+from stack.transport.tcp.congestion.interface import AckSample, CongestionControl
 from stack.transport.tcp.congestion.newreno import NewReno
 
-
-class CongestionControl(Protocol):
-    """What a congestion control algorithm has and is told."""
-
-    name: str
-    mss: int
-    cwnd: int
-    ssthresh: int
-
-    def on_ack(self, acked: int, flight: int, now: Instant) -> None:
-        """`acked` octets are newly acknowledged, outside of recovery; `flight` were outstanding before that."""
-
-    def on_loss(self, flight: int, now: Instant) -> None:
-        """A segment was lost, others still arrive; recovery begins."""
-
-    def on_timeout(self, flight: int, now: Instant) -> None:
-        """The retransmission timer has fired for the first time since an acknowledgment came."""
-
-    def on_idle(self, now: Instant) -> None:
-        """Sending starts again after more than one RTO of silence."""
-
+__all__ = ["ALGORITHMS", "AckSample", "CongestionControl", "congestion_control"]
 
 ALGORITHMS: Final[dict[str, Callable[[int, int], CongestionControl]]] = {NewReno.name: NewReno}
 

@@ -1,51 +1,68 @@
-"""Slow start and congestion avoidance (RFC 5681), with the initial window of RFC 6928."""
+"""Slow start and congestion avoidance (RFC 5681), with the initial window of RFC 6928 and the counting of RFC 3465."""
 
 from typing import Final
 
-from stack.clock import Instant
+from stack.clock import Duration, Instant
+from stack.transport.tcp.congestion.interface import AckSample
 
-_UNLIMITED: Final = 1 << 30  # "arbitrarily high" (RFC 5681 3.1): the largest window that can be advertised
+UNLIMITED: Final = 1 << 30  # "arbitrarily high" (RFC 5681 3.1): the largest window that can be advertised
+
+
+def initial_window(mss: int, segments: int) -> int:
+    """IW of RFC 6928 (1): min(10 * MSS, max(2 * MSS, 14600)), for `segments` = 10."""
+    return min(segments * mss, max(2 * mss, 14600))
 
 
 class NewReno:
     """The classic: exponential growth up to ssthresh, then one segment a round trip; half the flight on a loss."""
 
     name = "newreno"
-    __slots__ = ("_avoidance_octets", "_initial_window", "cwnd", "mss", "ssthresh")
+    owns_recovery = False
+    __slots__ = ("_avoidance_octets", "_initial_window", "_prior", "cwnd", "mss", "pacing_rate", "ssthresh")
 
     def __init__(self, mss: int, initial_segments: int) -> None:
         self.mss = mss
-        # RFC 6928 (1): min(10 * MSS, max(2 * MSS, 14600))
-        self._initial_window = min(initial_segments * mss, max(2 * mss, 14600))
+        self._initial_window = initial_window(mss, initial_segments)
         self.cwnd = self._initial_window
-        self.ssthresh = _UNLIMITED
+        self.ssthresh = UNLIMITED
+        self.pacing_rate = 0
         self._avoidance_octets = 0
+        self._prior = (self.cwnd, self.ssthresh)
 
-    def on_ack(self, acked: int, flight: int, now: Instant) -> None:
+    def on_ack(self, sample: AckSample) -> None:
         """Grow (RFC 5681 3.1), unless the window was not what held the sender back (RFC 7661 explains why)."""
-        if flight + self.mss <= self.cwnd // 2:
+        if sample.flight + self.mss <= self.cwnd // 2:
             return
         if self.cwnd < self.ssthresh:
-            self.cwnd += min(acked, self.mss)
+            self.cwnd += min(sample.acked, self.mss)
             return
-        self._avoidance_octets += acked
+        self._avoidance_octets += sample.acked
         if self._avoidance_octets >= self.cwnd:
             self._avoidance_octets -= self.cwnd
             self.cwnd += self.mss
-        self.cwnd = min(self.cwnd, _UNLIMITED)
+        self.cwnd = min(self.cwnd, UNLIMITED)
 
     def on_loss(self, flight: int, now: Instant) -> None:
         """Halve: ssthresh from FlightSize, not from cwnd (RFC 5681 equation 4)."""
-        self.ssthresh = max(flight // 2, 2 * self.mss)
+        self._reduce(flight)
         self.cwnd = self.ssthresh
-        self._avoidance_octets = 0
 
     def on_timeout(self, flight: int, now: Instant) -> None:
         """Start again from the loss window of one segment (RFC 5681 3.1)."""
-        self.ssthresh = max(flight // 2, 2 * self.mss)
+        self._reduce(flight)
         self.cwnd = self.mss
-        self._avoidance_octets = 0
 
-    def on_idle(self, now: Instant) -> None:
+    def on_idle(self, idle: Duration, now: Instant) -> None:
         """Fall back to the restart window (RFC 5681 4.1)."""
         self.cwnd = min(self.cwnd, self._initial_window)
+
+    def undo(self, now: Instant) -> None:
+        """As if the last reduction had not been."""
+        cwnd, ssthresh = self._prior
+        self.cwnd = max(self.cwnd, cwnd)
+        self.ssthresh = max(self.ssthresh, ssthresh)
+
+    def _reduce(self, flight: int) -> None:
+        self._prior = (self.cwnd, self.ssthresh)
+        self.ssthresh = max(flight // 2, 2 * self.mss)
+        self._avoidance_octets = 0

@@ -1,0 +1,58 @@
+"""What congestion control asks and is told; the algorithms stand beside this file, one each.
+
+The sender asks for `cwnd` and `pacing_rate` and tells what happened; loss recovery (recovery.py) decides when that
+was a loss, and how cwnd moves while it is repaired (RFC 9937). All sizes are in octets, rates in octets a second.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from stack.clock import Duration, Instant
+
+
+@dataclass(slots=True)
+class AckSample:
+    """What one acknowledgment has told; a sender has one of these, and writes it anew for each.
+
+    Stream offsets count the octets since the SYN and never wrap. `delivered` and what depends on it are those of
+    draft-cheng-iccrg-delivery-rate-estimation: a segment is delivered when it is acknowledged, selectively or not.
+    """
+
+    now: Instant = 0
+    acked: int = 0  # octets delivered by this acknowledgment
+    flight: int = 0  # octets in the network before it (the pipe of RFC 6675)
+    una: int = 0  # stream offset of SND.UNA, after it
+    nxt: int = 0  # stream offset of SND.NXT
+    rtt: Duration | None = None  # of the segment acknowledged last, None where it is not known
+    delivered: int = 0  # octets delivered since the connection was opened
+    prior_delivered: int = 0  # the same at the time when the newest segment that this acknowledges was sent
+    delivery_rate: int = 0  # octets a second, from the two; 0: not known
+    is_app_limited: bool = False  # the application, not the network, bounded that rate
+    lost: int = 0  # octets declared lost since the last sample
+    in_recovery: bool = False
+
+
+class CongestionControl(Protocol):
+    """An algorithm. `cwnd` and `ssthresh` are read, and `cwnd` is written by loss recovery while that lasts."""
+
+    name: str
+    owns_recovery: bool  # on_ack() is called in recovery, too, and loss recovery leaves cwnd alone
+    mss: int
+    cwnd: int
+    ssthresh: int
+    pacing_rate: int  # octets a second; 0: as fast as cwnd allows
+
+    def on_ack(self, sample: AckSample) -> None:
+        """Something new is acknowledged, outside of recovery unless owns_recovery."""
+
+    def on_loss(self, flight: int, now: Instant) -> None:
+        """Loss recovery begins, or an ECN echo says that it would have (RFC 3168 6.1.2)."""
+
+    def on_timeout(self, flight: int, now: Instant) -> None:
+        """The retransmission timer has fired for the first time since something new was acknowledged."""
+
+    def on_idle(self, idle: Duration, now: Instant) -> None:
+        """Sending starts again after `idle`, more than one RTO (RFC 5681 4.1)."""
+
+    def undo(self, now: Instant) -> None:
+        """What on_loss() or on_timeout() was told last was not true: nothing had been lost (RFC 4015, RFC 5682)."""
