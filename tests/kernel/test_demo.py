@@ -89,8 +89,9 @@ def test_the_demo_needs_no_root(tmp_path: Path, as_nobody: list[str]) -> None:
 def test_the_demo_leaves_nothing_however_it_ends(tmp_path: Path, number: int) -> None:
     env = demo_environment(tmp_path)
     demo = subprocess.Popen(
-        [sys.executable, *DEMO], env=env, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+        [sys.executable, *DEMO], env=env, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )  # fmt: skip
     with demo:
         wait_for(lambda: len(left_over(env)) > 1, "the server")
         time.sleep(0.3)
