@@ -22,8 +22,10 @@ from setuptools.errors import CompileError
 ROOT: Final = Path(__file__).resolve().parent.parent
 NATIVE: Final = Path("native")  # relative to ROOT: setuptools wants its paths so
 SOURCES: Final = [
-    str(NATIVE / name) for name in ("batch.c", "checksum.c", "merge.c", "parse.c", "reassemble.c", "split.c")
+    str(NATIVE / name)
+    for name in ("batch.c", "checksum.c", "merge.c", "offload.c", "parse.c", "reassemble.c", "split.c")
 ]
+HEADERS: Final = [str(NATIVE / name) for name in ("net.h", "offload.h")]
 WARNINGS: Final = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 OPTIMIZATION: Final = ["-O3"]
 SANITIZERS: Final = [
@@ -48,7 +50,7 @@ class BuildExt(build_ext):
                 output_dir=self.build_temp,
                 include_dirs=ext.include_dirs,
                 extra_postargs=WARNINGS + OPTIMIZATION,
-                depends=[str(NATIVE / "net.h")],
+                depends=HEADERS,
             )
             ext.extra_objects = [*ext.extra_objects, *objects]
             super().build_extension(ext)
@@ -89,7 +91,7 @@ def extension() -> Extension:
         sources=[str(generated), *SOURCES],
         include_dirs=[str(NATIVE)],
         extra_compile_args=OPTIMIZATION,
-        depends=[*SOURCES, str(NATIVE / "net.h")],  # what build_ext compares with the time of the last link
+        depends=[*SOURCES, *HEADERS],  # what build_ext compares with the time of the last link
         py_limited_api=True,
     )
 

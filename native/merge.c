@@ -29,6 +29,6 @@ int net_merge(const struct ring *ring, struct record *run, const struct record *
             next->payload_length);
     run->payload_length += next->payload_length;
     run->flags = next->flags;
-    run->segments++;
+    run->segments += next->segments;
     return 1;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "net.h"
+#include "offload.h"
 
 #define KIND_TCP 1u
 #define ETHERNET 14u
@@ -44,11 +45,13 @@ static void parse_options(const uint8_t *buffer, uint32_t start, uint32_t length
     }
 }
 
-/* Whether the frame at `start` is a plain TCP segment, verified; `record` is zero and gets its fields. */
-static int parse_plain(const uint8_t *buffer, uint32_t start, uint32_t length, const uint8_t *mac,
-                       struct record *record)
+/* Whether frame `index` is a plain TCP segment, verified; `record` is zero and gets its fields. */
+static int parse_plain(const struct ring *ring, uint32_t index, const uint8_t *mac, struct record *record)
 {
     static const uint8_t plain[3] = {0x08, 0x00, 0x45}; /* EtherType, version 4 and IHL 5 */
+    const uint8_t *const buffer = ring->buffer;
+    const uint32_t start = ring->starts[index];
+    const uint32_t length = ring->lengths[index];
     const uint8_t *const ip = buffer + start + ETHERNET;
     const uint8_t *const tcp = ip + IPV4;
 
@@ -63,12 +66,15 @@ static int parse_plain(const uint8_t *buffer, uint32_t start, uint32_t length, c
     const uint32_t dst = get32(ip + 16);
     if (header < TCP || header > size || (tcp[13] & FLAG_URG) || !can_be_a_source(src))
         return 0;
+    if (net_checksum(ip, IPV4, 0) != 0)
+        return 0;
     const uint64_t pseudo = (uint64_t)src + dst + PROTOCOL_TCP + size;
-    if (net_checksum(ip, IPV4, 0) != 0 || net_checksum(tcp, size, pseudo) != 0)
+    if (ring->checksums[index] == CHECKSUM_FULL && net_checksum(tcp, size, pseudo) != 0)
         return 0;
 
+    const uint32_t gso_size = ring->gso_sizes[index];
     const uint32_t options = start + ETHERNET + IPV4 + TCP;
-    record->segments = 1;
+    record->segments = gso_size && size > header ? (size - header + gso_size - 1u) / gso_size : 1u;
     record->src = src;
     record->dst = dst;
     record->src_port = get16(tcp);
@@ -92,8 +98,10 @@ uint32_t net_parse_tcp(const struct ring *ring, uint32_t count, const uint8_t *m
         struct record *const record = records + filled;
         memset(record, 0, sizeof *record);
         record->index = i;
-        if (parse_plain(ring->buffer, ring->starts[i], ring->lengths[i], mac, record))
+        if (parse_plain(ring, i, mac, record))
             record->kind = KIND_TCP;
+        else
+            net_complete_tcp(ring, i);
         if (filled == 0 || !net_merge(ring, record - 1, record))
             filled++;
     }

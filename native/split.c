@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "net.h"
+#include "offload.h"
 
 #define ALIGNMENT 8u
 #define ETHERNET 14u
@@ -34,8 +35,20 @@ static uint64_t get32(const uint8_t *at)
     return (uint64_t)at[0] << 24 | (uint64_t)at[1] << 16 | (uint64_t)at[2] << 8 | at[3];
 }
 
-/* Lengths and checksums of a frame whose other fields, options and text stand. */
-static void finish(uint8_t *frame, uint32_t tcp_length)
+/* The text of one frame: that of one segment, or of as many as one IP datagram can hold for the link to cut. */
+static size_t text_of_frame(const struct ring *ring, size_t options_length, size_t mss)
+{
+    const size_t headers = IPV4 + TCP + options_length;
+    const size_t room = ring->max_frame > ETHERNET ? ring->max_frame - ETHERNET : 0;
+    const size_t most = room < DATAGRAM_MAXIMUM ? room : DATAGRAM_MAXIMUM;
+
+    if (!ring->offload || most < headers + mss)
+        return mss;
+    return (most - headers) / mss * mss;
+}
+
+/* Lengths and checksums of a frame whose other fields, options and text stand; a link with offload sums up the text. */
+static void finish(uint8_t *frame, uint32_t tcp_length, uint32_t offload)
 {
     uint8_t *const ip = frame + ETHERNET;
     uint8_t *const tcp = ip + IPV4;
@@ -45,7 +58,10 @@ static void finish(uint8_t *frame, uint32_t tcp_length)
     put16(ip + 10, net_checksum(ip, IPV4, 0));
     put32(tcp + 16, 0); /* checksum and urgent pointer */
     const uint64_t pseudo = get32(ip + 12) + get32(ip + 16) + PROTOCOL_TCP + tcp_length;
-    put16(tcp + 16, net_checksum(tcp, tcp_length, pseudo));
+    if (offload)
+        put16(tcp + 16, (uint16_t)~net_checksum(tcp, 0, pseudo));
+    else
+        put16(tcp + 16, net_checksum(tcp, tcp_length, pseudo));
 }
 
 int64_t net_emit_tcp(const struct ring *ring, uint32_t count, uint32_t used, const uint8_t *header_template,
@@ -59,9 +75,10 @@ int64_t net_emit_tcp(const struct ring *ring, uint32_t count, uint32_t used, con
     if (template_length != TEMPLATE || options_length > OPTIONS_MAXIMUM || options_length % 4 || mss == 0 ||
         mss > DATAGRAM_MAXIMUM - IPV4 - TCP - options_length)
         return -EINVAL;
+    const size_t most = text_of_frame(ring, options_length, mss);
     for (;;) {
         const size_t left = payload_length - sent;
-        const size_t text = left < mss ? left : mss;
+        const size_t text = left < most ? left : most;
         const size_t length = headers + text;
         if (count == ring->max_frames || length > ring->max_frame || used > ring->capacity ||
             length > ring->capacity - used)
@@ -84,10 +101,12 @@ int64_t net_emit_tcp(const struct ring *ring, uint32_t count, uint32_t used, con
             memcpy(tcp + TCP, options, options_length);
         if (text)
             memcpy(frame + headers, payload + sent, text);
-        finish(frame, (uint32_t)(length - ETHERNET - IPV4));
+        finish(frame, (uint32_t)(length - ETHERNET - IPV4), ring->offload);
 
         ring->starts[count] = used;
         ring->lengths[count] = (uint32_t)length;
+        ring->gso_sizes[count] = text > mss ? (uint32_t)mss : 0;
+        ring->checksums[count] = ring->offload ? CHECKSUM_PARTIAL : CHECKSUM_FULL;
         count++;
         used += ((uint32_t)length + ALIGNMENT - 1u) & ~(ALIGNMENT - 1u);
         sent += text;

@@ -113,6 +113,7 @@ class InterfaceConfig:
     prefix_length: int
     mtu: int = 1500
     name: str = "eth0"
+    offload: bool = False  # the link takes and hands over super-frames, without checksums (stack/fastpath/ring.py)
 
     def __post_init__(self) -> None:
         if not MINIMUM_MTU <= self.mtu <= MAXIMUM_MTU:

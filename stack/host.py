@@ -25,7 +25,7 @@ from stack.config import HostConfig, TcpConfig
 from stack.counters import Counters
 from stack.errors import ChecksumMismatch, MalformedPacket
 from stack.events import EventQueue, Subject
-from stack.fastpath.ring import FRAME_OVERHEAD, FrameRing
+from stack.fastpath.ring import FrameRing
 from stack.internet.icmp import Icmp
 from stack.internet.ipv4 import Ipv4
 from stack.internet.routing import RoutingTable
@@ -80,7 +80,7 @@ class Host:
         self._tcp = Tcp(config.tcp, self.counters, self._timers, self._events, self, secret, random)
         self.on_echo_reply: Callable[[Ipv4Address, int, int, bytes, Instant], None] | None = None
         """Called with source, identifier, sequence number, data and the instant of an echo reply."""
-        self._rings = [FrameRing(each.mtu + FRAME_OVERHEAD) for each in self.interfaces]
+        self._rings = [FrameRing.of_link(each.mtu, offload=False) for each in self.interfaces]
         self._connect_layers()
         for interface in self.interfaces:
             interface.start(now)
@@ -88,7 +88,10 @@ class Host:
     # Frames and time
 
     def receive(self, port: int, frames: FrameRing | Sequence[bytes], now: Instant) -> None:
-        """Process frames that arrived on interface `port`; whatever they are, this does not raise."""
+        """Process frames that arrived on interface `port`; whatever they are, this does not raise.
+
+        Frames of a link with offload come in a ring, which says what was left out of them.
+        """
         self._now = now
         if isinstance(frames, FrameRing):
             self._receive_ring(port, frames, now)

@@ -71,9 +71,9 @@ class TcpPath:
         if mac != self._mac:
             self._make_template(interface, mac)
         ring = interface.tx
-        before = ring.count
         sent = fastpath.emit_tcp(ring, self._template, seq, ack, flags, window, options, payload, mss)
-        self._counters["IpOutRequests"] += ring.count - before
+        if sent >= 0:
+            self._counters["IpOutRequests"] += -(-sent // mss) or 1  # those of a super-frame, too
         return sent
 
     def confirm(self, now: Instant) -> None:

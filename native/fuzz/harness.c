@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net.h"
+#include "offload.h"
 
 #define ROUNDS 60000u
 #define FRAMES 16u
@@ -60,14 +62,17 @@ static void try_checksum(void)
     free(data);
 }
 
-static void open_ring(struct ring *ring, uint32_t capacity)
+static void open_ring(struct ring *ring, uint32_t capacity, uint32_t offload)
 {
+    ring->offload = offload;
     ring->capacity = capacity;
     ring->max_frame = MAX_FRAME;
     ring->max_frames = FRAMES;
     ring->buffer = take(capacity);
     ring->starts = take(FRAMES * sizeof(uint32_t));
     ring->lengths = take(FRAMES * sizeof(uint32_t));
+    ring->gso_sizes = take(FRAMES * sizeof(uint32_t));
+    ring->checksums = take(FRAMES * sizeof(uint32_t));
 }
 
 static void close_ring(struct ring *ring)
@@ -75,14 +80,35 @@ static void close_ring(struct ring *ring)
     free(ring->buffer);
     free(ring->starts);
     free(ring->lengths);
+    free(ring->gso_sizes);
+    free(ring->checksums);
 }
 
-static uint32_t frames_of(int64_t sent, size_t mss)
+static uint32_t frames_of(const struct ring *ring, int64_t sent, size_t options_length, size_t mss)
 {
-    return sent > 0 ? (uint32_t)(((size_t)sent + mss - 1) / mss) : 1;
+    size_t most = mss;
+    if (ring->offload && MAX_FRAME - 54 - options_length >= mss)
+        most = (MAX_FRAME - 54 - options_length) / mss * mss;
+    return sent > 0 ? (uint32_t)(((size_t)sent + most - 1) / most) : 1;
 }
 
-/* Emits segments, spoils some octets, and parses: whatever comes out must lie inside the ring. */
+/* Spoils some octets and what the ring says of some frames. */
+static void spoil(const struct ring *ring, uint32_t count, uint32_t used)
+{
+    for (uint32_t spoiled = rnd(4); spoiled && used; spoiled--)
+        ring->buffer[rnd(used < ring->capacity ? used : ring->capacity)] = (uint8_t)rnd(256);
+    if (!ring->offload || !count)
+        return;
+    for (uint32_t spoiled = rnd(4); spoiled; spoiled--) {
+        const uint32_t index = rnd(count);
+        ring->checksums[index] = rnd(3);
+        ring->gso_sizes[index] = rnd(rnd(2) ? 3 : 65536);
+        if (!rnd(4))
+            ring->lengths[index] = rnd(ring->lengths[index] + 1);
+    }
+}
+
+/* Emits segments, spoils them, and parses: whatever comes out must lie inside the ring. */
 static void try_segments(void)
 {
     static const uint8_t header[38] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0, 0, 0, 0,
@@ -93,26 +119,26 @@ static void try_segments(void)
     uint32_t count = 0;
     uint32_t used = 0;
     uint32_t seq = 0xFFFFFF00u;
-    open_ring(&ring, 200 + rnd(FRAMES * MAX_FRAME));
+    open_ring(&ring, 200 + rnd(FRAMES * MAX_FRAME), rnd(2));
 
     while (count < FRAMES) {
         const size_t length = rnd(400);
         const size_t mss = 1 + rnd(MAX_FRAME);
+        const size_t options = rnd(2) ? 12 : 4 * rnd(4);
         uint8_t *const text = take(length);
         memset(text, (int)rnd(256), length);
-        const int64_t sent = net_emit_tcp(&ring, count, used, header, sizeof header, seq, 1, rnd(3) ? 16 : rnd(256), rnd(65536),
-                                          timestamps, rnd(2) ? 12 : 4 * rnd(4), text, length, mss);
+        const int64_t sent = net_emit_tcp(&ring, count, used, header, sizeof header, seq, 1, rnd(3) ? 16 : rnd(256),
+                                          rnd(65536), timestamps, options, text, length, mss);
         free(text);
         if (sent < 0)
             break;
         require((size_t)sent <= length, "more emitted than given");
-        count += frames_of(sent, mss);
+        count += frames_of(&ring, sent, options, mss);
         used = (ring.starts[count - 1] + ring.lengths[count - 1] + 7u) & ~7u;
         if (rnd(4))
             seq += (uint32_t)sent;
     }
-    for (uint32_t spoiled = rnd(4); spoiled && used; spoiled--)
-        ring.buffer[rnd(used < ring.capacity ? used : ring.capacity)] = (uint8_t)rnd(256);
+    spoil(&ring, count, used);
     const uint32_t found = net_parse_tcp(&ring, count, header, records);
     require(found <= count, "more records than frames");
     for (uint32_t i = 0; i < found; i++)
@@ -157,7 +183,7 @@ static void try_odd_rings(void)
     require(write(ends[1], "octets", 6) == 6, "cannot write to a pipe");
     for (uint32_t capacity = 1; capacity < 40; capacity++) {
         struct ring ring;
-        open_ring(&ring, capacity);
+        open_ring(&ring, capacity, 0);
         ring.max_frame = capacity;
         require(net_read_frames(ends[0], &ring, 1, (capacity + 7u) & ~7u) == 1, "read into a full ring");
         close_ring(&ring);
@@ -173,7 +199,7 @@ static void try_batches(void)
     uint8_t text[64] = {0};
     if (pipe(ends) != 0)
         abort();
-    open_ring(&ring, 4 * MAX_FRAME);
+    open_ring(&ring, 4 * MAX_FRAME, 0);
     require(write(ends[1], text, sizeof text) == (ssize_t)sizeof text, "cannot write to a pipe");
     close(ends[1]);
     require(net_read_frames(ends[0], &ring, 0, 0) == 1 && ring.lengths[0] == sizeof text, "a frame was not read");
@@ -183,6 +209,50 @@ static void try_batches(void)
     close_ring(&ring);
 }
 
+/* Any frame behind any virtio header, read to the very end of a ring, parsed, and written again. */
+static void try_virtio_headers(int ends[2])
+{
+    struct ring ring;
+    struct record record;
+    static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
+    const uint32_t length = rnd(MAX_FRAME + 1);
+    uint8_t *const octets = take(sizeof(struct virtio_header) + length);
+    const struct virtio_header header = {
+        .flags = (uint8_t)rnd(4),
+        .gso_type = (uint8_t)(rnd(2) ? 1 : rnd(256)),
+        .hdr_len = (uint16_t)rnd(65536),
+        .gso_size = (uint16_t)rnd(65536),
+        .csum_start = (uint16_t)(rnd(4) ? 34 : rnd(rnd(2) ? 300 : 65536)),
+        .csum_offset = (uint16_t)(rnd(4) ? 16 : rnd(rnd(2) ? 300 : 65536)),
+    };
+    memcpy(octets, &header, sizeof header);
+    memset(octets + sizeof header, (int)rnd(256), length);
+    open_ring(&ring, length, 1);
+    ring.max_frame = length;
+    require(write(ends[0], octets, sizeof header + length) > 0, "cannot write to a socket");
+    const int64_t count = net_read_frames(ends[1], &ring, 0, 0);
+    require(count == (length > 0), "a frame was not read");
+    if (count) {
+        require(net_parse_tcp(&ring, 1, mac, &record) == 1, "no record of a frame");
+        ring.checksums[0] = rnd(3);
+        require(net_write_frames(ends[1], &ring, 1) == 1, "a frame was not written");
+        require(read(ends[0], octets, sizeof header + length) > 0, "cannot read from a socket");
+    }
+    close_ring(&ring);
+    free(octets);
+}
+
+static void try_sockets(void)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0)
+        abort();
+    for (uint32_t i = 0; i < ROUNDS; i++)
+        try_virtio_headers(ends);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     for (uint32_t i = 0; i < ROUNDS; i++) {
@@ -190,6 +260,7 @@ int main(void)
         try_segments();
         try_reassembly();
     }
+    try_sockets();
     try_batches();
     try_odd_rings();
     printf("harness: %u rounds, nothing found\n", ROUNDS);

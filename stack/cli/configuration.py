@@ -43,6 +43,7 @@ class ServeSettings:
     address: AddressAndPrefix
     port: int
     mtu: int
+    offload: str
     capture: Path | None
     verbose: bool
 
@@ -85,6 +86,15 @@ def _number(what: str, lowest: int, highest: int) -> Callable[[int | str], int]:
     return parse
 
 
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(given: str) -> str:
+        if given not in choices:
+            raise ConfigurationError(f"{given!r} is not {' or '.join(choices)}")
+        return given
+
+    return parse
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One option: `toml` is its type in a file, `parse` checks a value of it and raises ConfigurationError."""
@@ -108,6 +118,14 @@ OPTIONS: Final = (
     Option("address", "ADDRESS/LENGTH", "the stack's address on it", DEFAULT_ADDRESS, str, _address),
     Option("port", "PORT", "the TCP port to serve on", 80, int, _number("a port number", 1, 65535)),
     Option("mtu", "OCTETS", "largest IP packet of the device", 1500, int, _number("an MTU", MINIMUM_MTU, MAXIMUM_MTU)),
+    Option(
+        "offload",
+        "MODE",
+        "auto: the kernel sums up and segments what we send, where it can; off: we do",
+        "auto",
+        str,
+        _choice("auto", "off"),
+    ),
     Option("capture", "FILE", "write every frame to this file, for Wireshark (pcapng)", None, str, Path),
     Option("verbose", "", "log every request, and details", False, bool, bool),
 )

@@ -51,7 +51,7 @@ class _Link:
 def _open_link(settings: ServeSettings, resources: ExitStack) -> _Link:
     """Open and configure the device, then drop root's privileges: nothing later needs them."""
     check_subnet_is_free(settings.host_address.network, settings.tap, chosen_by_user=not settings.default_subnet)
-    tap = resources.enter_context(Tap(settings.tap))
+    tap = resources.enter_context(Tap(settings.tap, offload=settings.offload == "auto"))
     kernel = resources.enter_context(KernelSide(tap.name, persistent=tap.persistent))
     host_side = settings.host_address
     kernel.configure(_mac(host_side.address), host_side.address, host_side.prefix_length, settings.mtu)
@@ -84,7 +84,7 @@ class _Daemon:
             )
         recorder = FlightRecorder()
         self._host = Host(
-            _host_config(settings),
+            _host_config(settings, offload=link.tap.offload),
             secret=os.urandom(32),
             random=random.SystemRandom(),
             observers=[recorder, self._capture] if self._capture else [recorder],
@@ -137,9 +137,11 @@ def _make_server(host: Host, settings: ServeSettings, recorder: FlightRecorder) 
     return HttpServer(host, site, config)
 
 
-def _host_config(settings: ServeSettings) -> HostConfig:
+def _host_config(settings: ServeSettings, *, offload: bool) -> HostConfig:
     ours = settings.address
-    interface = InterfaceConfig(_mac(ours.address), ours.address, ours.prefix_length, settings.mtu, settings.tap)
+    interface = InterfaceConfig(
+        _mac(ours.address), ours.address, ours.prefix_length, settings.mtu, settings.tap, offload
+    )
     # The machine can forward for us, as it does for any host behind it.
     by_default = RouteConfig(Network.of(0, 0), settings.host_address.address)
     return HostConfig((interface,), (by_default,))

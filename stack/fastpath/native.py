@@ -10,6 +10,7 @@ from typing import Final
 
 from stack._native import ffi, lib
 from stack.addresses import MacAddress
+from stack.fastpath.offload import text_of_frame
 from stack.fastpath.reference import Record, check_mac, check_segment, io_error
 from stack.fastpath.ring import ALIGNMENT, FrameRing
 from stack.octets import Octets
@@ -36,10 +37,10 @@ class _Handle:
 
     def __init__(self, ring: FrameRing) -> None:
         buffer = _from_buffer(_OCTETS, ring.buffer)
-        starts = _from_buffer(_WORDS, ring.starts)
-        lengths = _from_buffer(_WORDS, ring.lengths)
-        self._keep = (buffer, starts, lengths)
-        self.ring = ffi.new("struct ring *", (buffer, starts, lengths, ring.capacity, ring.max_frame, ring.max_frames))
+        arrays = [_from_buffer(_WORDS, words) for words in (ring.starts, ring.lengths, ring.gso_sizes, ring.checksums)]
+        self._keep = (buffer, arrays)
+        sizes = (ring.capacity, ring.max_frame, ring.max_frames)
+        self.ring = ffi.new("struct ring *", (buffer, *arrays, *sizes, ring.offload))
         self.records = ffi.new("struct record[]", ring.max_frames)
         self.record_view = memoryview(ffi.buffer(self.records))
 
@@ -119,7 +120,10 @@ def emit_tcp(
         window, options, len(options), text, len(text), mss,
     )  # fmt: skip
     if sent >= 0:
-        _extend(ring, ring.count + (-(-sent // mss) or 1))
+        frames = 1
+        if sent > mss:
+            frames = -(-sent // (text_of_frame(ring, len(options), mss) if ring.offload else mss))
+        _extend(ring, ring.count + frames)
     elif sent != _NO_ROOM:
         check_segment(template, options, mss)
     return sent

@@ -12,7 +12,14 @@ from typing import Final, TypeAlias
 
 from stack.addresses import MacAddress, can_be_a_source
 from stack.errors import MalformedPacket
-from stack.fastpath.ring import FrameRing
+from stack.fastpath.offload import (
+    VIRTIO_HEADER_LENGTH,
+    complete_tcp,
+    take_virtio_header,
+    text_of_frame,
+    virtio_header,
+)
+from stack.fastpath.ring import CHECKSUM_FULL, CHECKSUM_PARTIAL, FrameRing
 from stack.octets import Octets
 from stack.wire import ethernet, ipv4, tcp
 from stack.wire.checksum import internet_checksum, pseudo_header
@@ -54,21 +61,24 @@ def update_checksum(value: int, old: int, new: int) -> int:
 def read_frames(fd: int, ring: FrameRing) -> int:
     """Read frames, one each, until none is left or `ring` is full; returns how many.
 
-    Raises OSError, but not once frames were read: these come first, and the error shows again at the next call.
+    In a ring with offload a virtio header comes before each, here as in write_frames(). Raises OSError, but not once
+    frames were read: these come first, and the error shows again at the next call.
     """
     count = 0
+    header = bytearray(VIRTIO_HEADER_LENGTH if ring.offload else 0)
     while ring.count < ring.max_frames and ring.used + ring.max_frame <= ring.capacity:
+        frame = ring.view[ring.used : ring.used + ring.max_frame]
         try:
-            size = os.readv(fd, [ring.view[ring.used : ring.used + ring.max_frame]])
+            size = os.readv(fd, [header, frame]) - len(header)
         except BlockingIOError:
             break
         except OSError:
             if count:
                 break
             raise
-        if not size:
+        if size <= 0:
             break
-        ring.commit(size)
+        ring.commit(size, *(take_virtio_header(header, frame[:size]) if header else ()))
         count += 1
     return count
 
@@ -76,12 +86,12 @@ def read_frames(fd: int, ring: FrameRing) -> int:
 def write_frames(fd: int, ring: FrameRing) -> int:
     """Write every frame of `ring`; returns how many were taken, the others are lost. Raises OSError."""
     taken = 0
-    for frame in ring:
+    for index, frame in enumerate(ring):
         try:
-            os.write(fd, frame)
+            os.writev(fd, [virtio_header(ring, index), frame] if ring.offload else [frame])
             taken += 1
         except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.ENOBUFS):
+            if error.errno not in (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM):
                 raise
     return taken
 
@@ -90,14 +100,16 @@ def parse_tcp(ring: FrameRing, mac: MacAddress) -> list[Record]:
     """One record for every frame, or for every run of segments that could be merged into one, in order.
 
     RECORD_TCP is a plain segment for `mac`, verified: untagged, IPv4 without options or fragmentation from a
-    possible source, no urgent data. RECORD_OTHER leaves frame `index` to the layers. Payloads of a run are moved
-    together, over headers of the run that nobody needs any more. Options other than time stamps alone are not looked
-    into: the record says where they are. Raises ValueError when `mac` has not six octets.
+    possible source, no urgent data. RECORD_OTHER leaves frame `index`, its checksum completed, to the layers. Payloads
+    of a run are moved together, over headers of the run that nobody needs any more. Options other than time stamps
+    alone are not looked into: the record says where they are. Raises ValueError when `mac` has not six octets.
     """
     check_mac(mac)
     records: list[Record] = []
     for index in range(ring.count):
         record = _parse_plain(ring, index, mac)
+        if record[0] == RECORD_OTHER:
+            complete_tcp(ring, index)
         if records and (merged := _merge(ring, records[-1], record)) is not None:
             records[-1] = merged
         else:
@@ -118,20 +130,24 @@ def emit_tcp(
 ) -> int:
     """Add `payload` to `ring` as frames of at most `mss` octets of text each; without text, one frame.
 
-    `template` has the Ethernet header, the IPv4 header (length and checksum zero) and the TCP ports. FIN and PSH go
-    with the last segment only, CWR with the first. Returns the octets emitted; -1 when not even one segment fits.
-    Raises ValueError for a template, options or an mss that no segment can have.
+    With offload they are super-frames, and their checksums partial. `template` has the Ethernet header, the IPv4
+    header (length and checksum zero) and the TCP ports. FIN and PSH go with the last segment only, CWR with the first.
+    Returns the octets emitted; -1 when not even one frame fits. Raises ValueError for a template, options or an mss
+    that no segment can have.
     """
     check_segment(template, options, mss)
     view = memoryview(payload)
+    most = text_of_frame(ring, len(options), mss)
+    checksum = CHECKSUM_PARTIAL if ring.offload else CHECKSUM_FULL
     sent = 0
     while True:
-        chunk = view[sent : sent + mss]
+        chunk = view[sent : sent + most]
         last = sent + len(chunk) == len(view)
         these = flags if last else flags & ~(FIN | PSH)
         if sent:
             these &= ~CWR
-        if not ring.append(_frame(template, (seq + sent) & 0xFFFF_FFFF, ack, these, window, options, chunk)):
+        frame = _frame(template, (seq + sent) & 0xFFFF_FFFF, ack, these, window, options, chunk, checksum)
+        if not ring.append(frame, mss if len(chunk) > mss else 0, checksum):
             return sent or -1
         sent += len(chunk)
         if last:
@@ -196,7 +212,9 @@ def _store(storage: bytearray, position: int, octets: Octets) -> None:
     storage[: len(octets) - head] = octets[head:]
 
 
-def _frame(template: bytes, seq: int, ack: int, flags: int, window: int, options: bytes, text: Octets) -> bytes:
+def _frame(
+    template: bytes, seq: int, ack: int, flags: int, window: int, options: bytes, text: Octets, kind: int
+) -> bytes:
     length = tcp.HEADER_LENGTH + len(options) + len(text)
     frame = bytearray(template)
     frame += seq.to_bytes(4, "big") + ack.to_bytes(4, "big")
@@ -206,7 +224,8 @@ def _frame(template: bytes, seq: int, ack: int, flags: int, window: int, options
     frame[16:18] = (ipv4.HEADER_LENGTH + length).to_bytes(2, "big")
     frame[24:26] = checksum(frame[14:34]).to_bytes(2, "big")
     src, dst = int.from_bytes(frame[26:30], "big"), int.from_bytes(frame[30:34], "big")
-    value = checksum(memoryview(frame)[34:], pseudo_header(src, dst, ipv4.PROTOCOL_TCP, length))
+    pseudo = pseudo_header(src, dst, ipv4.PROTOCOL_TCP, length)
+    value = ~checksum(b"", pseudo) & 0xFFFF if kind == CHECKSUM_PARTIAL else checksum(memoryview(frame)[34:], pseudo)
     frame[50:52] = value.to_bytes(2, "big")
     return bytes(frame)
 
@@ -232,12 +251,15 @@ def _parse_plain(ring: FrameRing, index: int, mac: MacAddress) -> Record:
     header_length = (offset >> 4) * 4
     if not tcp.HEADER_LENGTH <= header_length <= size or flags & URG:
         return _other(index)
-    if checksum(text, pseudo_header(header.src, header.dst, ipv4.PROTOCOL_TCP, size)):
+    pseudo = pseudo_header(header.src, header.dst, ipv4.PROTOCOL_TCP, size)
+    if ring.checksums[index] == CHECKSUM_FULL and checksum(text, pseudo):
         return _other(index)
+    gso_size = ring.gso_sizes[index]
+    segments = -(-(size - header_length) // gso_size) or 1 if gso_size else 1
     start = ring.starts[index] + ethernet.HEADER_LENGTH + ipv4.HEADER_LENGTH
     options = _parse_options(text[tcp.HEADER_LENGTH : header_length], start + tcp.HEADER_LENGTH)
     return (
-        RECORD_TCP, index, 1, header.src, header.dst, src_port, dst_port, seq, ack, flags, window, header.tos,
+        RECORD_TCP, index, segments, header.src, header.dst, src_port, dst_port, seq, ack, flags, window, header.tos,
         *options, start + header_length, size - header_length,
     )  # fmt: skip
 
@@ -263,4 +285,4 @@ def _merge(ring: FrameRing, run: Record, new: Record) -> Record | None:
         return None
     end = run[17] + run[18]
     ring.buffer[end : end + new[18]] = ring.buffer[new[17] : new[17] + new[18]]
-    return (*run[:2], run[2] + 1, *run[3:9], new[9], *run[10:18], run[18] + new[18])
+    return (*run[:2], run[2] + new[2], *run[3:9], new[9], *run[10:18], run[18] + new[18])

@@ -16,7 +16,7 @@ from stack import fastpath
 from stack.clock import MILLISECOND, SECOND, Instant
 from stack.errors import DeviceError
 from stack.events import Subject
-from stack.fastpath.ring import FRAME_OVERHEAD, FrameRing
+from stack.fastpath.ring import FrameRing
 from stack.host import Host
 from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.states import State
@@ -35,7 +35,7 @@ class Device(Protocol):
     name: str
 
     def fileno(self) -> int:
-        """The non-blocking file descriptor; one read or write is one frame."""
+        """The non-blocking file descriptor; one read or write is one frame (with offload, behind a virtio header)."""
 
 
 class Driver:
@@ -53,7 +53,8 @@ class Driver:
         self._device = device
         self._port = port
         self._trouble = trouble
-        self._ring = FrameRing(host.interfaces[port].mtu + FRAME_OVERHEAD, BATCH)
+        interface = host.interfaces[port]
+        self._ring = FrameRing.of_link(interface.mtu, offload=interface.offload, max_frames=BATCH)
         self._epoll = select.epoll()
         self._epoll.register(device.fileno(), select.EPOLLIN)
         self._watched: dict[int, Callable[[], None]] = {}

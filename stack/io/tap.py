@@ -13,16 +13,25 @@ from types import TracebackType
 from typing import Final, Self
 
 from stack.errors import ConfigurationError, DeviceError
+from stack.fastpath.offload import VIRTIO_HEADER_LENGTH
 
 CLONE_DEVICE: Final = "/dev/net/tun"
 LONGEST_NAME: Final = 15  # IFNAMSIZ less the terminating zero
 
 _TUNSETIFF: Final = 0x400454CA  # _IOW('T', 202, int)
+_TUNSETOFFLOAD: Final = 0x400454D0  # _IOW('T', 208, unsigned int)
 _TUNGETIFF: Final = 0x800454D2  # _IOR('T', 210, unsigned int)
+_TUNSETVNETHDRSZ: Final = 0x400454D8  # _IOW('T', 216, int)
 _IFF_TAP: Final = 0x0002
 _IFF_PERSIST: Final = 0x0800
 _IFF_NO_PI: Final = 0x1000
+_IFF_VNET_HDR: Final = 0x4000
+_TUN_F_CSUM: Final = 0x01
+_TUN_F_TSO4: Final = 0x02
+_TUN_F_TSO_ECN: Final = 0x08
+_OFFLOADS: Final = (_TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO_ECN, _TUN_F_CSUM | _TUN_F_TSO4, _TUN_F_CSUM)  # best first
 _IFREQ: Final = struct.Struct("16sH22x")
+_INT: Final = struct.Struct("i")
 
 
 def check_name(name: str) -> str:
@@ -36,22 +45,55 @@ def check_name(name: str) -> str:
 
 
 class Tap:
-    """An open TAP device, non-blocking, of plain Ethernet frames. Raises ConfigurationError and DeviceError."""
+    """An open TAP device, non-blocking, of Ethernet frames. Raises ConfigurationError and DeviceError.
 
-    def __init__(self, name: str) -> None:
+    With `offload` the kernel is asked to leave out checksums, and to hand over and take super-frames; a virtio header
+    then comes before every frame (stack/fastpath/offload.py).
+    """
+
+    def __init__(self, name: str, *, offload: bool = False) -> None:
         self.name = check_name(name)
         try:
             self._fd = os.open(CLONE_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise _explain_clone_device(error) from None
         try:
-            fcntl.ioctl(self._fd, _TUNSETIFF, _IFREQ.pack(os.fsencode(name), _IFF_TAP | _IFF_NO_PI))
+            self.offload = self._attach(offload)
+            """Whether the kernel does its part of the offload: a virtio header comes before every frame."""
             flags = _IFREQ.unpack(fcntl.ioctl(self._fd, _TUNGETIFF, bytes(_IFREQ.size)))[1]
         except OSError as error:
             os.close(self._fd)
             raise _explain_attach(name, error) from None
         self.persistent = bool(flags & _IFF_PERSIST)
         """Whether the device was made beforehand and outlives us."""
+
+    def _attach(self, offload: bool) -> bool:
+        """Attach to the device, with offload if the kernel has it; returns whether it has."""
+        if offload and self._try_to_attach(_IFF_VNET_HDR):
+            fcntl.ioctl(self._fd, _TUNSETVNETHDRSZ, _INT.pack(VIRTIO_HEADER_LENGTH))
+            any(self._leave_out(features) for features in _OFFLOADS)  # if none: it takes super-frames all the same
+            return True
+        self._try_to_attach(0, or_raise=True)
+        self._leave_out(0)  # a device that outlives its users still does what the last of them asked for
+        return False
+
+    def _try_to_attach(self, extra: int, *, or_raise: bool = False) -> bool:
+        request = _IFREQ.pack(os.fsencode(self.name), _IFF_TAP | _IFF_NO_PI | extra)
+        try:
+            fcntl.ioctl(self._fd, _TUNSETIFF, request)
+        except OSError as error:
+            if or_raise or error.errno != errno.EINVAL:
+                raise
+            return False
+        return True
+
+    def _leave_out(self, features: int) -> bool:
+        """Have the kernel leave out what `features` names, and nothing else, of what it sends; False: it does not."""
+        try:
+            fcntl.ioctl(self._fd, _TUNSETOFFLOAD, features)
+        except OSError:
+            return False
+        return True
 
     def fileno(self) -> int:
         """The file descriptor, for a selector and for the fastpath; -1 once closed."""
@@ -60,6 +102,8 @@ class Tap:
     def close(self) -> None:
         """Let go of the device; one that we created is then gone."""
         if self._fd >= 0:
+            if self.offload:
+                self._leave_out(0)
             os.close(self._fd)
             self._fd = -1
 

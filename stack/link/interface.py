@@ -17,7 +17,7 @@ from stack.clock import Instant, TimerQueue
 from stack.config import ArpConfig, InterfaceConfig
 from stack.counters import Counters
 from stack.errors import MalformedPacket
-from stack.fastpath.ring import FRAME_OVERHEAD, FrameRing
+from stack.fastpath.ring import FrameRing
 from stack.link.conflict import AddressClaim, RandomSource
 from stack.link.neighbors import NeighborTable
 from stack.octets import Octets
@@ -48,7 +48,8 @@ class Interface:
         self.mtu = config.mtu
         self.address = config.address
         self.network = config.network
-        self.tx = FrameRing(config.mtu + FRAME_OVERHEAD, _RING_FRAMES)
+        self.offload = config.offload
+        self.tx = FrameRing.of_link(config.mtu, offload=config.offload, max_frames=_RING_FRAMES)
         self.on_ipv4: Callable[[Interface, memoryview, bool, Instant], None] | None = None
         self.on_unreachable: Callable[[list[bytes], Instant], None] | None = None
         self._counters = counters
