@@ -30,6 +30,13 @@ def pseudo_header(src: int, dst: int, protocol: int, length: int) -> int:
     return (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF) + protocol + length
 
 
+def updated(checksum: int, old: int, new: int) -> int:
+    """What `checksum` becomes when one 16-bit word of the data changes from `old` to `new` (RFC 1624 equation 3)."""
+    total = (checksum ^ 0xFFFF) + (old ^ 0xFFFF) + new
+    total = (total & 0xFFFF) + (total >> 16)
+    return (total & 0xFFFF) + (total >> 16) ^ 0xFFFF
+
+
 def mismatch(layer: str, field: int, residue: int) -> ChecksumMismatch:
     """The exception for a packet whose checksum field is `field` and over all of which the checksum is `residue`."""
     right = field + residue
