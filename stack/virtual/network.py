@@ -1,19 +1,23 @@
-"""Networks of hosts in virtual time.
+"""Networks in virtual time.
 
-Theory. A heap holds what is going to happen: frames on their way, and the deadlines of hosts. A step takes the
-earliest, sets the clock to it, and lets just those hosts act that it concerns. Nothing waits for a real clock, so an
-idle hour costs a step or two; and nothing is random but what a seed decides, so a run can be repeated.
+Theory. Hosts, switches and channels each say when they next want to do something (`deadline`). A heap holds these
+instants; a step takes the earliest, sets the clock to it, and lets just that one act. Nothing waits for a real clock,
+so an idle hour costs a step or two; and nothing is random but what a seed decides, so a run can be repeated.
+
+A deadline moves away with nearly every segment. What is in the heap is therefore only "not before": when an entry
+comes to the top its owner is asked again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
-from typing import Final
+from heapq import heappop, heappush, heapreplace
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from stack.clock import Instant
-from stack.errors import StackError
+from stack.errors import ConfigurationError, StackError
+from stack.fastpath.ring import FrameRing
 from stack.host import Host
-from stack.virtual.link import Impairment, LinkProfile
+from stack.virtual.link import Channel, LinkProfile
 
 _STEPS_WITHOUT_PROGRESS: Final = 100_000
 
@@ -22,79 +26,126 @@ class Stuck(StackError):
     """Something happens again and again without time going on."""
 
 
+class Node(Protocol):
+    """What can stand in a network: a stack.host.Host, a stack.link.switch.Switch. See stack.host for the contract."""
+
+    @property
+    def interfaces(self) -> Sequence[object]:
+        """One for each port."""
+
+    def receive(self, port: int, frames: Sequence[bytes], now: Instant) -> None:
+        """Frames have arrived."""
+
+    def advance(self, now: Instant) -> None:
+        """Time has passed."""
+
+    def deadline(self) -> Instant | None:
+        """When to call advance()."""
+
+    def take_frames(self, port: int) -> FrameRing:
+        """What is to be sent."""
+
+
+_AnyNode = TypeVar("_AnyNode", bound=Node)
+
+
 @dataclass(slots=True)
 class Link:
     """A cable between two interfaces; `forward` is the direction from the first to the second."""
 
-    forward: Impairment
-    backward: Impairment
+    forward: Channel
+    backward: Channel
+
+
+class _Station:
+    """A node, and the channels that lead away from it, by port."""
+
+    __slots__ = ("cables", "node", "planned")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.cables: dict[int, _Cable] = {}
+        self.planned: Instant | None = None
+
+    def deadline(self) -> Instant | None:
+        return self.node.deadline()
+
+    def act(self, now: Instant) -> "_Station":
+        self.node.advance(now)
+        return self
+
+
+class _Cable:
+    """A channel, and where it ends."""
+
+    __slots__ = ("channel", "end", "planned", "port")
+
+    def __init__(self, channel: Channel, end: _Station, port: int) -> None:
+        self.channel = channel
+        self.end = end
+        self.port = port
+        self.planned: Instant | None = None
+
+    def deadline(self) -> Instant | None:
+        return self.channel.deadline()
+
+    def act(self, now: Instant) -> _Station:
+        receive = self.end.node.receive
+        for frame in self.channel.receive(now):
+            receive(self.port, [frame], now)  # one by one: nothing on this way gathers frames into batches
+        return self.end
+
+
+_Actor: TypeAlias = _Station | _Cable
 
 
 class Network:
-    """Hosts, links between their interfaces, and the time, in nanoseconds since the start."""
+    """Nodes, links between their interfaces, and the time, in nanoseconds since the start."""
 
     def __init__(self, seed: int = 0) -> None:
         self.now: Instant = 0
         self._seed = seed
-        self._hosts: list[Host] = []
-        self._wires: dict[tuple[int, int], tuple[Impairment, int, int]] = {}  # from (host, port): to host, port
-        self._queue: list[tuple[Instant, int, int, int, bytes]] = []  # instant, order, host, port, frame
-        self._deadlines: list[tuple[Instant, int]] = []
-        self._planned: list[Instant | None] = []
+        self._channels = 0
+        self._stations: dict[Node, _Station] = {}
+        self._plan: list[tuple[Instant, int, _Actor]] = []
         self._order = 0
 
-    def add(self, host: Host) -> Host:
-        """Put `host` into the network; returns it."""
-        self._hosts.append(host)
-        self._planned.append(None)
-        self._settle(len(self._hosts) - 1)
-        return host
+    def add(self, node: _AnyNode) -> _AnyNode:
+        """Put `node` into the network; returns it."""
+        station = self._stations[node] = _Station(node)
+        self._settle(station)
+        return node
 
     def connect(
         self,
-        one: Host,
-        other: Host,
+        one: Node,
+        other: Node,
         profile: LinkProfile | None = None,
         backward: LinkProfile | None = None,
         ports: tuple[int, int] = (0, 0),
     ) -> Link:
         """Join two interfaces; `backward` is the way from `other` to `one` where that is not like `profile`."""
         profile = profile or LinkProfile()
-        number = len(self._wires)
-        forward = Impairment(profile, self._seed * 1_000_003 + number)
-        back = Impairment(backward or profile, self._seed * 1_000_003 + number + 1)
-        a, b = self._hosts.index(one), self._hosts.index(other)
-        self._wires[a, ports[0]] = (forward, b, ports[1])
-        self._wires[b, ports[1]] = (back, a, ports[0])
+        ends = (self._stations[one], self._stations[other])
+        for station, port in zip(ends, ports, strict=True):
+            if port in station.cables:
+                raise ConfigurationError(f"port {port} is connected already: an interface has one cable")
+        link = Link(self._channel(profile), self._channel(backward or profile))
+        ends[0].cables[ports[0]] = _Cable(link.forward, ends[1], ports[1])
+        ends[1].cables[ports[1]] = _Cable(link.backward, ends[0], ports[0])
         self.settle()
-        return Link(forward, back)
+        return link
 
     def settle(self) -> None:
-        """Let every host send what it has to send, and plan its next deadline: after calls from outside."""
-        for index in range(len(self._hosts)):
-            self._settle(index)
+        """Let every node send what it has to send, and plan its next deadline: after calls from outside."""
+        for station in self._stations.values():
+            self._settle(station)
 
     def step(self) -> bool:
         """Go on to the next thing that happens; False: nothing ever will."""
-        at = self._next()
-        if at is None:
+        if self._next() is None:
             return False
-        self.now = max(self.now, at)
-        touched: dict[int, None] = {}
-        while self._queue and self._queue[0][0] <= self.now:
-            _, _, index, port, frame = heappop(self._queue)
-            touched[index] = None
-            self._hosts[index].receive(port, [frame], self.now)
-        while self._deadlines and self._deadlines[0][0] <= self.now:
-            planned, index = heappop(self._deadlines)
-            if self._planned[index] == planned:
-                self._planned[index] = None
-                touched[index] = None
-        for index in touched:
-            host = self._hosts[index]
-            host.advance(self.now)
-            host.dispatch(self.now)
-            self._settle(index)
+        self._act()
         return True
 
     def run(self, until: Instant) -> None:
@@ -110,36 +161,65 @@ class Network:
             if at is None or at > limit:
                 self.now = max(self.now, limit)
                 return condition()
-            self.step()
+            self._act()
             steps = steps + 1 if self.now == since else 0
             since = self.now
             if steps > _STEPS_WITHOUT_PROGRESS:
                 raise Stuck(f"{steps} steps at {self.now} ns: something answers itself without delay")
         return True
 
+    def _channel(self, profile: LinkProfile) -> Channel:
+        self._channels += 1
+        return Channel(profile, self._seed * 1_000_003 + self._channels)
+
     def _next(self) -> Instant | None:
-        while self._deadlines and self._planned[self._deadlines[0][1]] != self._deadlines[0][0]:
-            heappop(self._deadlines)
-        due = [heap[0][0] for heap in (self._queue, self._deadlines) if heap]
-        return min(due) if due else None
-
-    def _settle(self, index: int) -> None:
-        host = self._hosts[index]
-        for port in range(len(host.interfaces)):
-            wire = self._wires.get((index, port))
-            while frames := host.take_frames(port):
-                if wire is not None:
-                    self._send(wire, [bytes(frame) for frame in frames])
-                frames.clear()
-        deadline = host.deadline()
-        if deadline != self._planned[index]:
-            self._planned[index] = deadline
-            if deadline is not None:
-                heappush(self._deadlines, (deadline, index))
-
-    def _send(self, wire: tuple[Impairment, int, int], frames: list[bytes]) -> None:
-        impairment, index, port = wire
-        for frame in frames:
-            for at, octets in impairment.schedule(frame, self.now):
+        """When the actor at the top of the heap acts, which then is the right one; None: nobody ever will."""
+        plan = self._plan
+        while plan:
+            at, _, actor = plan[0]
+            if at != actor.planned:  # it was planned anew, for earlier
+                heappop(plan)
+                continue
+            deadline = actor.deadline()
+            if deadline == at:
+                return at
+            actor.planned = deadline
+            if deadline is None:
+                heappop(plan)
+            else:
                 self._order += 1
-                heappush(self._queue, (at, self._order, index, port, octets))
+                heapreplace(plan, (deadline, self._order, actor))
+        return None
+
+    def _act(self) -> None:
+        """Let the actor at the top of the heap act, as _next() has left it."""
+        at, _, actor = heappop(self._plan)
+        self.now = now = max(self.now, at)
+        actor.planned = None
+        station = actor.act(now)
+        if isinstance(station.node, Host):
+            station.node.dispatch(now)
+        self._settle(station)
+        if actor is not station:
+            self._replan(actor)
+
+    def _settle(self, station: _Station) -> None:
+        """Send what a node has to send, and plan when it acts next."""
+        node = station.node
+        for port in range(len(node.interfaces)):
+            cable = station.cables.get(port)
+            while frames := node.take_frames(port):
+                if cable is not None:
+                    for frame in frames:
+                        cable.channel.send(bytes(frame), self.now)
+                frames.clear()
+                if cable is not None:
+                    self._replan(cable)
+        self._replan(station)
+
+    def _replan(self, actor: _Actor) -> None:
+        deadline = actor.deadline()
+        if deadline is not None and (actor.planned is None or deadline < actor.planned):
+            actor.planned = deadline
+            self._order += 1
+            heappush(self._plan, (deadline, self._order, actor))

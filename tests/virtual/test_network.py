@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from stack.addresses import ipv4, mac
 from stack.clock import MILLISECOND, SECOND
 from stack.config import HostConfig, InterfaceConfig, TcpConfig
-from stack.errors import ConfigurationError
 from stack.events import END_OF_STREAM
 from stack.host import Host
 from stack.transport.tcp.states import State
-from stack.virtual.link import Impairment, LinkProfile
+from stack.virtual.link import LinkProfile
 from stack.virtual.network import Network
+from stack.virtual.queues import DropTail
 
 SERVER = ipv4("10.0.0.2")
 
@@ -138,7 +138,7 @@ def test_the_same_seed_gives_the_same_frames_octet_for_octet():
 
 def test_goodput_on_a_clean_link_comes_near_its_rate():
     rate = 10_000_000
-    network, client, server, _ = two_hosts(LinkProfile(delay=5 * MILLISECOND, rate=rate, queue=1 << 20))
+    network, client, server, _ = two_hosts(LinkProfile(delay=5 * MILLISECOND, rate=rate, queue=DropTail(1 << 20)))
     sink = Sink(server, network.now)
     Source(client, bytes(5_000_000), network.now)
     assert network.run_until(lambda: len(sink.data) == 5_000_000, 60 * SECOND)
@@ -217,22 +217,3 @@ def test_a_host_that_is_not_there():
     network.run(10 * SECOND)
     assert connection.state is State.CLOSED
     assert "does not answer" in str(connection.error)
-
-
-def test_a_rate_spaces_frames_and_its_queue_overflows():
-    link = Impairment(LinkProfile(rate=8_000_000, queue=3000), seed=1)
-    arrivals = [link.schedule(bytes(1000), 0) for _ in range(6)]
-    assert [at for frames in arrivals for at, _ in frames] == [n * MILLISECOND for n in (1, 2, 3, 4)]
-    assert link.counters.queue_drops == 2
-
-
-def test_a_corrupted_frame_differs_in_one_bit():
-    link = Impairment(LinkProfile(corruption=1.0), seed=1)
-    [(_, frame)] = link.schedule(bytes(100), 0)
-    assert int.from_bytes(frame, "big").bit_count() == 1
-
-
-@pytest.mark.parametrize("fields", [{"loss": 1.5}, {"corruption": -0.1}, {"rate": 0}])
-def test_an_impossible_profile_is_refused(fields):
-    with pytest.raises(ConfigurationError):
-        LinkProfile(**fields)
