@@ -77,6 +77,8 @@ class TcpConfig:
     send_buffer: int = 1 << 20
     window_scaling: bool = True  # RFC 7323 section 2
     timestamps: bool = True  # RFC 7323 section 3
+    sack: bool = True  # RFC 2018
+    scoreboard_records: int = 4096  # pieces into which a peer's selective acknowledgments may cut what is in flight
     maximum_segment_size: int | None = None  # None: what the interface's MTU allows
     minimum_send_mss: int = 48  # a peer that offers less is given this (Linux: tcp_min_snd_mss)
     initial_window_segments: int = 10  # RFC 6928

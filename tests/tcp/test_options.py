@@ -5,7 +5,7 @@ import pytest
 from stack.clock import SECOND
 from stack.config import TcpConfig
 from stack.wire.checksum import internet_checksum, pseudo_header
-from stack.wire.tcp_options import NO_OPTIONS, TcpOptions
+from stack.wire.tcp_options import NO_OPTIONS
 from tests.tcp.harness import LOCAL, REMOTE, Bench, Peer, established
 
 MSS_700 = bytes((2, 4, 700 >> 8, 700 & 255))
@@ -262,4 +262,4 @@ def test_scaling_that_is_switched_off_is_neither_offered_nor_answered() -> None:
     peer = Peer(bench)
     peer.syn(wscale=7)
     assert peer.expect("SA").options.window_scale is None
-    assert bench.connect(81, local_port=5000).expect("S").options == TcpOptions(mss=1460, ts_val=bench.peers[0].ts_seen)
+    assert bench.connect(81, local_port=5000).expect("S").options.window_scale is None

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 from stack.clock import MILLISECOND, SECOND, Duration, Instant
 from stack.events import END_OF_STREAM
 from stack.transport.tcp import handshake, output, timeouts
+from stack.transport.tcp.sack import take_blocks
 from stack.transport.tcp.sequence import MASK, seq_diff, seq_le, seq_lt
 from stack.transport.tcp.states import Cause, State
-from stack.wire.tcp import ACK, FIN, RST, SYN, Segment
+from stack.wire.tcp import ACK, ECE, FIN, RST, SYN, Segment
 
 if TYPE_CHECKING:
     from stack.transport.tcp.connection import Connection
@@ -180,36 +181,77 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
         _challenge(connection, now)
         return False
     advances = seq_lt(sender.una, ack)
-    if advances:
-        _advance(connection, seg, now)
     window = seg.window << sender.shift
+    sender.begin_ack(now)
+    restarts_timer = False
+    if advances:
+        restarts_timer = sender.recovery.restarts_timer(sender.offset_of(ack))
+        sender.on_ack(ack, now)
+    if sender.recovery.has_sack:
+        _judge_with_sack(connection, seg, now)
+    elif advances:
+        _judge(connection, seg, now)
+    elif _is_duplicate(connection, seg, window):
+        _on_duplicate(connection, now)
+    if advances:
+        _restart_timer(connection, restarts_timer, now)
     if ack == sender.una:
-        if _is_duplicate(connection, seg, window) and sender.recovery.on_duplicate(
-            ack, sender.max, sender.flight, sender.congestion, now
-        ):
-            connection.counters["TcpFastRetransmits"] += 1
-            output.retransmit_first(connection, now)
-            connection.retransmit.arm(connection.retransmission_deadline(now))
         sender.update_window(seg.seq, ack, window, advances)
+    if seg.flags & ECE and connection.ecn and sender.recovery.on_congestion_echo(sender.sample, sender.congestion):
+        sender.cwr_due = True
     return _after_our_fin(connection, now)
 
 
-def _advance(connection: "Connection", seg: Segment, now: Instant) -> None:
+def _restart_timer(connection: "Connection", restarts: bool, now: Instant) -> None:
+    """Something new is acknowledged (RFC 6298 5.2, 5.3)."""
     sender = connection.sender
-    before = sender.flight
-    restarts_timer = sender.recovery.restarts_timer(seg.ack)
-    acked = sender.on_ack(seg.ack, _echoed_rtt(connection, seg, now), now)
-    if sender.recovery.on_ack(acked, seg.ack, before, sender.flight, sender.congestion, now):
-        output.retransmit_first(connection, now)
     if sender.una == sender.max:
-        connection.retransmit.disarm()  # RFC 6298 5.2
+        connection.retransmit.disarm()
         connection.probing = False
-    elif restarts_timer:
-        connection.retransmit.arm(connection.retransmission_deadline(now))  # 5.3
+    elif restarts:
+        connection.retransmit.arm(connection.retransmission_deadline(now))
     connection.path.confirm(now)
     connection.on_room()
     if connection.is_released:
         timeouts.on_progress(connection, now)
+
+
+def _judge_with_sack(connection: "Connection", seg: Segment, now: Instant) -> None:
+    sender = connection.sender
+    recovery, congestion, board = sender.recovery, sender.congestion, sender.board
+    dsacked = take_blocks(connection, seg) if seg.options.sack_blocks else 0
+    if not (board.delivered.octets or dsacked):
+        return
+    sample = sender.finish_ack(_echoed_rtt(connection, seg, now))
+    ts_ecr = seg.options.ts_ecr if connection.timestamps is not None else None
+    again = recovery.on_ack_with_sack(sample, dsacked, ts_ecr, sender.rtt.srtt, congestion)
+    _grow(connection)
+    connection.schedule_loss_timers(again, now)
+
+
+def _judge(connection: "Connection", seg: Segment, now: Instant) -> None:
+    """An acknowledgment of something new from a peer without SACK."""
+    sender = connection.sender
+    sample = sender.finish_ack(_echoed_rtt(connection, seg, now))
+    _grow(connection)
+    if sender.recovery.on_ack(sample, sender.congestion):
+        output.retransmit_first(connection, now)
+
+
+def _grow(connection: "Connection") -> None:
+    sender = connection.sender
+    sample, congestion = sender.sample, sender.congestion
+    recovers = sample.in_recovery or sender.recovery.active
+    if sample.acked and (congestion.owns_recovery or not recovers):
+        congestion.on_ack(sample)
+
+
+def _on_duplicate(connection: "Connection", now: Instant) -> None:
+    sender = connection.sender
+    if sender.recovery.on_duplicate(sender.board.end, sender.flight, sender.congestion, now):
+        connection.counters["TcpFastRetransmits"] += 1
+        output.retransmit_first(connection, now)
+        connection.retransmit.arm(connection.retransmission_deadline(now))
 
 
 def _is_duplicate(connection: "Connection", seg: Segment, window: int) -> bool:
@@ -222,7 +264,6 @@ def _is_duplicate(connection: "Connection", seg: Segment, window: int) -> bool:
         and not seg.flags & (SYN | FIN)
         and window == sender.wnd
         and not connection.probing
-        and sender.wl2 == seg.ack  # it did not just advance SND.UNA itself
     )
 
 
@@ -230,7 +271,7 @@ def _echoed_rtt(connection: "Connection", seg: Segment, now: Instant) -> Duratio
     timestamps = connection.timestamps
     if timestamps is None or seg.options.ts_val is None or not seg.options.ts_ecr:
         return None
-    elapsed = seq_diff((output.timestamp_clock(now) + timestamps.offset) & MASK, seg.options.ts_ecr)
+    elapsed = seq_diff(timestamps.clock(now), seg.options.ts_ecr)
     return elapsed * MILLISECOND if elapsed >= 0 else None
 
 
@@ -256,6 +297,7 @@ def _process_text(connection: "Connection", seg: Segment, now: Instant) -> None:
     seq = seg.seq
     before = seq_diff(receiver.nxt, seq)
     if before > 0:  # its front is old
+        receiver.note_duplicate(seq, min(before, len(payload)))
         payload = payload[before:]
         seq = receiver.nxt
     beyond = len(payload) - ((receiver.edge - seq) & MASK)

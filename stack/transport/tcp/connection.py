@@ -67,6 +67,7 @@ class Connection:
         "config",
         "counters",
         "delayed_ack",
+        "ecn",
         "error",
         "handler",
         "heard_at",
@@ -78,17 +79,21 @@ class Connection:
         "linger",
         "listener",
         "nodelay",
+        "pace_timer",
         "path",
         "path_mtu",
         "peer_mss",
         "pending_events",
         "probing",
         "receiver",
+        "reordering_timer",
         "retransmit",
+        "sack",
         "scaling",
         "sender",
         "soft_error",
         "state",
+        "tail_timer",
         "tcp",
         "timestamps",
         "wants_to_write",
@@ -107,7 +112,9 @@ class Connection:
         self.sender = Sender(config, iss, mss, now)
         self.receiver = Receiver(config, mss)
         self.scaling = config.window_scaling  # offered, and after the handshake: agreed on
-        self.timestamps: Timestamps | None = None  # likewise
+        self.sack = config.sack  # likewise
+        self.ecn = False  # agreed on
+        self.timestamps: Timestamps | None = None  # offered, and after the handshake: agreed on
         self.listener: Listener | None = None  # whose SYN queue or accept queue this connection is in
         self.nodelay = not config.nagle
         self.error: OSError | None = None
@@ -127,6 +134,9 @@ class Connection:
         timer = tcp.timer
         self.retransmit = timer(self._on_retransmit)
         self.delayed_ack: Timer = timer(self._on_delayed_ack)
+        self.tail_timer: Timer | None = None
+        self.reordering_timer: Timer | None = None
+        self.pace_timer: Timer | None = None
         self.linger: Timer | None = None
         self.keep_alive_timer: Timer | None = None
 
@@ -285,7 +295,10 @@ class Connection:
             self.counters["TcpEstabResets"] += 1
         self.move(cause, now)
         self.error = error
-        for timer in (self.retransmit, self.delayed_ack, self.linger, self.keep_alive_timer):
+        for timer in (
+            self.retransmit, self.delayed_ack, self.tail_timer, self.reordering_timer, self.pace_timer, self.linger,
+            self.keep_alive_timer,
+        ):  # fmt: skip
             if timer is not None:
                 timer.disarm()
         self.sender.buffer.clear()
@@ -303,6 +316,32 @@ class Connection:
     def retransmission_deadline(self, now: Instant) -> Instant:
         """When to retransmit, or to give up if that is earlier."""
         return min(now + self.sender.rtt.rto, max(timeouts.give_up_at(self), now + 1))
+
+    def schedule_loss_timers(self, again: Instant | None, now: Instant) -> None:
+        """After an acknowledgment: RACK looks for losses `again`, or a tail loss probe follows (RFC 8985 7.2)."""
+        if again is not None:
+            if self.reordering_timer is None:
+                self.reordering_timer = self.tcp.timer(self._on_reordering)
+            self.reordering_timer.arm(again)
+        elif self.reordering_timer is not None:
+            self.reordering_timer.disarm()
+        self.schedule_tail_probe(now)
+
+    def schedule_tail_probe(self, now: Instant) -> None:
+        """Probe when the tail of the flight stays unanswered for two round trips."""
+        sender = self.sender
+        if sender.board.pipe and sender.recovery.may_probe_tail:
+            if self.tail_timer is None:
+                self.tail_timer = self.tcp.timer(self._on_tail)
+            self.tail_timer.arm(now + sender.tail_probe_timeout())
+        elif self.tail_timer is not None:
+            self.tail_timer.disarm()
+
+    def pace(self, at: Instant) -> None:
+        """Go on sending at `at`."""
+        if self.pace_timer is None:
+            self.pace_timer = self.tcp.timer(lambda now: self.tcp.mark_dirty(self))
+        self.pace_timer.arm(at)
 
     def on_room(self) -> None:
         """Octets were acknowledged: a short write can go on once half of the buffer is free."""
@@ -322,6 +361,12 @@ class Connection:
 
     def _on_retransmit(self, now: Instant) -> None:
         timeouts.on_retransmit(self, now)
+
+    def _on_reordering(self, now: Instant) -> None:
+        timeouts.on_reordering(self, now)
+
+    def _on_tail(self, now: Instant) -> None:
+        timeouts.on_tail(self, now)
 
     def _on_delayed_ack(self, now: Instant) -> None:
         self.counters["TcpDelayedAcks"] += 1

@@ -132,7 +132,7 @@ def reopens(connection: "Connection", seg: Segment, now: Instant) -> bool:
 def _acknowledge_syn(connection: "Connection", seg: Segment, now: Instant) -> None:
     sender = connection.sender
     lost = sender.retransmissions > 0
-    sender.on_ack(seg.ack, None, now)
+    sender.on_syn_acked(seg.ack, now)
     connection.retransmit.disarm()
     if lost:
         sender.rtt.after_syn_timeout(_RTO_AFTER_SYN_LOSS)
@@ -146,6 +146,7 @@ def _negotiate(connection: "Connection", options: TcpOptions, now: Instant) -> N
         connection.receiver.shift = 0
     else:
         sender.shift = options.window_scale
+    connection.sack = sender.recovery.has_sack = connection.sack and options.sack_permitted
     timestamps = connection.timestamps
     if options.ts_val is None:
         connection.timestamps = None

@@ -3,8 +3,9 @@
 import struct
 from typing import TYPE_CHECKING, Final
 
-from stack.clock import MILLISECOND, Instant
+from stack.clock import Instant
 from stack.octets import Octets
+from stack.transport.tcp.scoreboard import Sent
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import State
 from stack.wire import tcp_options
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 HEADERS: Final = 40  # an IPv4 and a TCP header without options
 TIMESTAMPS_LENGTH: Final = 12
+MAXIMUM_OPTIONS: Final = 40
 _TIMESTAMPS = struct.Struct("!III")
 _TIMESTAMPS_LEAD: Final = 0x0101080A  # NOP, NOP, kind 8, length 10: the layout of RFC 7323 appendix A
 _TRANSMITTING: Final = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
@@ -26,11 +28,6 @@ def announced_mss(connection: "Connection") -> int:
     mss = connection.path.link_mtu - HEADERS
     configured = connection.config.maximum_segment_size
     return mss if configured is None else min(mss, configured)
-
-
-def timestamp_clock(now: Instant) -> int:
-    """The clock of time stamps: milliseconds (RFC 7323 5.4 asks for a tick of 1 ms to 1 s)."""
-    return now // MILLISECOND & MASK
 
 
 def flush(connection: "Connection", now: Instant) -> bool:
@@ -45,11 +42,26 @@ def transmit(connection: "Connection", now: Instant) -> bool:
     sender = connection.sender
     if connection.path.mtu(now) != connection.path_mtu:
         on_path_mtu(connection, now)
-    while (allowed := sender.may_send(connection.nodelay)) is not None:
+    while (delay := sender.pacing_delay(now)) == 0:
+        record = None if sender.recovery.prefers_new_data and sender.unsent > 0 else sender.board.first_lost
+        if record is not None:
+            length = sender.repeat_length(record)
+            if not length:
+                break
+            if not _repeat(connection, record, length, now):
+                return False
+            continue
+        allowed = sender.may_send(connection.nodelay)
+        if allowed is None:
+            if sender.unsent <= 0 and sender.board.pipe < sender.congestion.cwnd:
+                sender.note_application_limit()
+            break
         length, fin = allowed
         sent = _send_text(connection, length, fin, now)
         if sent < length:  # -1 even for a FIN alone
             return False
+    if delay and sender.has_pending:
+        connection.pace(now + delay)
     if connection.retransmit.deadline is None and sender.has_pending and sender.una != sender.iss:
         connection.probing = True
         sender.probes = 0
@@ -58,27 +70,44 @@ def transmit(connection: "Connection", now: Instant) -> bool:
 
 
 def retransmit_first(connection: "Connection", now: Instant) -> None:
-    """Send the segment at SND.UNA again, whatever the windows say; SND.NXT stays."""
+    """Send the segment at SND.UNA again whatever cwnd says.
+
+    The first time also whatever the peer's window says: it may have shrunk it with the segment on its way. After that
+    not (RFC 7323 2.4).
+    """
     sender = connection.sender
-    length = min(sender.mss, len(sender.buffer))
-    fin = sender.fin_queued and length == len(sender.buffer) and (sender.max - sender.base) & MASK > length
-    if not length and not fin:
+    record = sender.board.first
+    if record is not None:
+        length = min(record.end - record.start, sender.mss)
+        if sender.retransmissions > 1:
+            length = min(length, sender.wnd)
+        if length:
+            _repeat(connection, record, length, now)
+
+
+def send_tail_probe(connection: "Connection", now: Instant) -> None:
+    """A new segment, or the last one again, so that the peer says what it has (RFC 8985 7.3)."""
+    sender = connection.sender
+    board = sender.board
+    window = sender.wnd - ((sender.nxt - sender.base) & MASK)
+    length = min(sender.unsent, sender.mss, window)
+    if length > 0:
+        if _send_text(connection, length, False, now) < 0:
+            return
+    elif board.newest is None or not _repeat(connection, *board.tail(sender.mss), now):
         return
-    payload = sender.buffer.peek(0, length) if length else b""
-    if _send(connection, sender.base, ACK | (FIN if fin else 0), payload, now) >= 0:
-        connection.counters["TcpRetransSegs"] += 1
-        sender.on_retransmitted(now)
+    connection.counters["TcpLossProbes"] += 1
+    sender.recovery.on_tail_probe(board.end, repeats=length <= 0)
 
 
 def send_probe(connection: "Connection", now: Instant) -> None:
     """Probe a closed window with an octet beyond it, or fill one too small for a segment (RFC 9293 3.8.6.1)."""
     sender = connection.sender
-    length = sender.probe_length()
-    fin = sender.fin_queued and not length
-    payload = sender.buffer.peek((sender.nxt - sender.base) & MASK, length) if length else b""
-    if _send(connection, sender.nxt, ACK | (FIN if fin else PSH), payload, now) >= 0:
+    start, length, fin = sender.probe()
+    payload = sender.buffer.peek(start - sender.board.una, length) if length else b""
+    if _send(connection, sender.seq_at(start), ACK | (FIN if fin else PSH), payload, now) >= 0:
         connection.counters["TcpZeroWindowProbes"] += 1
-        sender.on_probe(length + fin, now)
+        sender.on_probe(start, length + fin, now)
 
 
 def send_ack(connection: "Connection", now: Instant) -> bool:
@@ -113,7 +142,8 @@ def send_syn(connection: "Connection", now: Instant) -> None:
     offered = TcpOptions(
         mss=receiver.mss,
         window_scale=receiver.shift if connection.scaling else None,
-        ts_val=None if timestamps is None else (timestamp_clock(now) + timestamps.offset) & MASK,
+        sack_permitted=connection.sack,
+        ts_val=None if timestamps is None else timestamps.clock(now),
         ts_ecr=timestamps.recent if timestamps is not None and answers else 0,
     )
     flags = SYN | ACK if answers else SYN
@@ -121,10 +151,10 @@ def send_syn(connection: "Connection", now: Instant) -> None:
     options = tcp_options.build(offered)
     ack = receiver.nxt if answers else 0
     if sender.max == sender.iss:
-        sender.on_sent(1, now)
+        sender.on_syn_sent(now)
         connection.counters["TcpOutSegs"] += 1
     else:
-        sender.on_retransmitted(now)
+        sender.on_syn_repeated(now)
         connection.counters["TcpRetransSegs"] += 1
     connection.path.send(sender.iss, ack, flags, window, options, b"", receiver.mss, now)
     connection.retransmit.arm(now + sender.rtt.rto)
@@ -146,13 +176,33 @@ def _send_text(connection: "Connection", length: int, fin: bool, now: Instant) -
     sent = _send(connection, sender.nxt, flags, payload, now)
     if sent < 0:
         return -1
-    segments = -(-sent // sender.mss) or 1
-    again = sender.on_sent(sent + (fin and sent == length), now)
-    connection.counters["TcpRetransSegs" if again else "TcpOutSegs"] += segments
+    connection.counters["TcpOutSegs"] += -(-sent // sender.mss) or 1
+    sender.on_sent(sent + (fin and sent == length), now)
+    connection.schedule_tail_probe(now)
     if connection.retransmit.deadline is None or connection.probing:
         connection.probing = False
         connection.retransmit.arm(connection.retransmission_deadline(now))
     return sent
+
+
+def _repeat(connection: "Connection", record: Sent, length: int, now: Instant) -> bool:
+    """Send the first `length` of `record` again; False: there was no room for it."""
+    sender = connection.sender
+    offset = record.start - sender.board.una
+    text = min(length, len(sender.buffer) - offset)  # the rest is the FIN
+    fin = text < length
+    payload = sender.buffer.peek(offset, text) if text else b""
+    flags = ACK | (FIN if fin else 0) | (PSH if text and offset + text == len(sender.buffer) else 0)
+    sent = _send(connection, sender.seq_at(record.start), flags, payload, now)
+    if sent < 0:
+        return False
+    connection.counters["TcpRetransSegs"] += -(-sent // sender.mss) or 1
+    clock = connection.timestamps.clock(now) if connection.timestamps is not None else None
+    sender.on_retransmitted(record, sent + (fin and sent == text), clock, now)
+    if connection.retransmit.deadline is None or connection.probing:
+        connection.probing = False
+        connection.retransmit.arm(connection.retransmission_deadline(now))
+    return True
 
 
 def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: Instant) -> int:
@@ -160,10 +210,13 @@ def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: 
     timestamps = connection.timestamps
     options = b""
     if timestamps is not None:
-        clock = (now // MILLISECOND + timestamps.offset) & MASK
-        options = _TIMESTAMPS.pack(_TIMESTAMPS_LEAD, clock, timestamps.recent)
-    window = receiver.window_field()
+        options = _TIMESTAMPS.pack(_TIMESTAMPS_LEAD, timestamps.clock(now), timestamps.recent)
     mss = connection.sender.mss
+    if connection.sack and receiver.has_news:
+        sack = receiver.sack_option(MAXIMUM_OPTIONS - len(options))
+        options += sack
+        mss = max(mss - len(sack), 1)
+    window = receiver.window_field()
     sent = connection.path.send(seq, receiver.nxt, flags, window, options, payload, mss, now)
     if sent >= 0:
         receiver.acked = receiver.nxt
@@ -174,7 +227,6 @@ def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: 
 
 
 def _current_seq(connection: "Connection") -> int:
-    # After a timeout SND.NXT lies behind what the peer may have received, and a segment there would be below its
-    # window. Behind a closed window it is the other way round: the probe's octet is beyond it.
+    # The octet of a probe is beyond the window; once that has opened, `max` is what the peer may have received.
     sender = connection.sender
     return sender.nxt if connection.probing else sender.max

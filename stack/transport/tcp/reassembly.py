@@ -45,6 +45,22 @@ class Reassembly:
         self._drop_first()
         return bytes(octets)
 
+    def range_at(self, offset: int) -> tuple[int, int] | None:
+        """The range that holds the octet at `offset`, or begins or ends there."""
+        ranges, low, high = self._ranges, 0, self._count
+        while low < high:
+            middle = (low + high) // 2
+            if ranges[2 * middle + 1] < offset:
+                low = middle + 1
+            else:
+                high = middle
+        if low < self._count and ranges[2 * low] <= offset:
+            return ranges[2 * low], ranges[2 * low + 1]
+        return None
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
     def ranges(self) -> list[tuple[int, int]]:
         """The stream offsets held: sorted pairs of first and one past the last."""
         return [(self._ranges[2 * i], self._ranges[2 * i + 1]) for i in range(self._count)]

@@ -7,13 +7,18 @@ RCV.NXT must be rounded: rounding down would take octets back, so it is rounded 
 for that (RFC 7323 2.4). Only when tiny segments have used up the slack, because nobody reads, it is rounded down.
 """
 
+from typing import Final
+
 from stack.config import TcpConfig
 from stack.octets import Octets
 from stack.transport.tcp.buffers import ReceiveBuffer
 from stack.transport.tcp.reassembly import Reassembly
 from stack.transport.tcp.sequence import MASK, seq_diff, seq_lt
+from stack.wire import tcp_options
+from stack.wire.tcp_options import TcpOptions
 
-_MAXIMUM_FIELD = 0xFFFF
+_MAXIMUM_FIELD: Final = 0xFFFF
+_REMEMBERED: Final = 6  # more than a SACK option has blocks, since some will be in one range
 
 
 class Receiver:
@@ -24,8 +29,10 @@ class Receiver:
     """
 
     __slots__ = (
+        "_duplicate",
         "_ranges",
         "_reassembly",
+        "_recent",
         "_slack",
         "ack_due",
         "acked",
@@ -49,6 +56,8 @@ class Receiver:
         self._slack = (self.capacity >> 4) + (1 << self.shift)
         self._ranges = config.out_of_order_ranges
         self._reassembly: Reassembly | None = None
+        self._recent: list[int] = []  # offsets of what arrived out of order, the newest first
+        self._duplicate: tuple[int, int] | None = None  # the sequence numbers that came again, to be told (RFC 2883)
         self.buffer = ReceiveBuffer()
         self.segment_size = 0  # the largest segment seen: what "full-sized" means for delayed ACKs
         self.irs = 0
@@ -94,7 +103,38 @@ class Receiver:
         if self._reassembly is None:
             room = self.capacity + self._slack + _MAXIMUM_FIELD
             self._reassembly = Reassembly(room, self._ranges)
-        return self._reassembly.insert(self.delivered + seq_diff(seq, self.nxt), payload)
+        offset = self.delivered + seq_diff(seq, self.nxt)
+        held = self._reassembly.range_at(offset)
+        if held is not None and offset < held[1]:
+            self.note_duplicate(seq, min(held[1] - offset, len(payload)))
+        self._recent = [offset, *self._recent[: _REMEMBERED - 1]]
+        return self._reassembly.insert(offset, payload)
+
+    def note_duplicate(self, seq: int, length: int) -> None:
+        """`length` octets from `seq` on have arrived once more; the next acknowledgment tells (RFC 2883 4)."""
+        self._duplicate = (seq, (seq + length) & MASK)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether an acknowledgment has something to say in a SACK option."""
+        return self._reassembly is not None or self._duplicate is not None
+
+    def sack_option(self, room: int) -> bytes:
+        """The option, padded, in at most `room` octets: first what came last (RFC 2018 4, RFC 2883 4)."""
+        blocks = [] if self._duplicate is None else [self._duplicate]
+        self._duplicate = None
+        most = (room - 4) // 8
+        if self._reassembly is not None:
+            seen = set()
+            for offset in self._recent:
+                held = self._reassembly.range_at(offset)
+                if held is not None and held not in seen and len(blocks) < most:
+                    seen.add(held)
+                    blocks.append((self._seq_at(held[0]), self._seq_at(held[1])))
+        return tcp_options.build(TcpOptions(sack_blocks=tuple(blocks[:most])))
+
+    def _seq_at(self, offset: int) -> int:
+        return (self.nxt + offset - self.delivered) & MASK
 
     def accept(self, payload: Octets) -> int:
         """Take octets that lie at RCV.NXT, and what they join up with; returns by how much RCV.NXT moved."""
@@ -107,8 +147,9 @@ class Receiver:
                 self.buffer.append(more)
                 self.delivered += len(more)
                 moved += len(more)
-            if not self._reassembly.ranges():
+            if not self._reassembly:
                 self._reassembly = None
+                self._recent.clear()
         self.nxt = (self.nxt + moved) & MASK
         return moved
 

@@ -1,79 +1,300 @@
-"""Loss recovery: fast retransmit and fast recovery, NewReno (RFC 5681 3.2, RFC 6582), limited transmit (RFC 3042).
+"""Loss recovery: what an acknowledgment says about losses, and how much may be in flight until they are repaired.
 
-Recovery decides that a segment was lost and how much may be in flight meanwhile; the congestion control decides what
-the loss means for the rate. `recover` keeps the losses of one window from counting twice.
+With SACK, RACK finds what is lost (rack.py), and proportional rate reduction paces its repair (prr.py); a timeout is
+taken back when acknowledgments show that it was none: of octets that were never sent again (F-RTO, RFC 5682), with an
+old time stamp (Eifel, RFC 3522 and 4015), or of everything twice (DSACK, RFC 3708). Without SACK it is NewReno
+(RFC 6582): duplicate acknowledgments are counted, and each partial acknowledgment repairs one hole.
+
+Recovery decides that a segment was lost; congestion control decides what that means for the rate. `recover` keeps the
+losses of one window from counting twice.
 """
 
+from enum import IntEnum
 from typing import Final
 
-from stack.clock import Instant
+from stack.clock import Duration, Instant
 from stack.transport.tcp.congestion import AckSample, CongestionControl
+from stack.transport.tcp.prr import ProportionalRateReduction
+from stack.transport.tcp.rack import Rack
+from stack.transport.tcp.scoreboard import Fate, Scoreboard
 from stack.transport.tcp.sequence import seq_lt
 
 DUPLICATE_THRESHOLD: Final = 3
 
 
+class Phase(IntEnum):
+    """What is going on."""
+
+    OPEN = 0
+    RECOVERY = 1  # fast recovery
+    LOSS = 2  # after a retransmission timeout
+
+
+class Frto(IntEnum):
+    """How far the test whether a timeout was spurious has come (RFC 5682 section 3.1)."""
+
+    OFF = 0
+    FIRST = 1  # the acknowledgment of the retransmission is awaited
+    SECOND = 2  # new data was sent: what comes back first, the answer to it or to what was sent before?
+
+
 class Recovery:
-    """The state of loss recovery of one connection."""
+    """The state of loss recovery of one connection; offsets of the stream (see scoreboard.py)."""
 
-    __slots__ = ("active", "duplicates", "is_partial", "recover")
+    __slots__ = (
+        "_board", "_entered_at", "_first_repeat", "_frto", "_is_partial", "_may_undo", "_prr", "_repeated",
+        "_tail_probe", "_tail_probe_repeats", "duplicates", "has_sack", "phase", "rack", "recover", "undone",
+    )  # fmt: skip
 
-    def __init__(self, iss: int) -> None:
-        self.duplicates = 0
-        self.active = False
-        self.is_partial = False  # a partial acknowledgment has arrived in this recovery
-        self.recover = iss
+    def __init__(self, board: Scoreboard) -> None:
+        self._board = board
+        self.has_sack = False
+        self.phase = Phase.OPEN
+        self.recover = -1
+        self.duplicates = 0  # acknowledgments that did not advance SND.UNA, since it last did
+        self.undone = 0  # how often a reduction of cwnd was taken back
+        self.rack = Rack()
+        self._prr = ProportionalRateReduction()
+        self._frto = Frto.OFF
+        self._entered_at: Instant = 0
+        self._is_partial = False  # a partial acknowledgment has arrived in this recovery (without SACK)
+        self._may_undo = False
+        self._repeated = 0  # octets sent again since then, less those that the peer had already
+        self._first_repeat: int | None = None  # the time stamp of the first of these segments
+        self._tail_probe: int | None = None  # TLP.end_seq of RFC 8985 7.1
+        self._tail_probe_repeats = False
+
+    @property
+    def active(self) -> bool:
+        """Whether fast recovery is going on."""
+        return self.phase is Phase.RECOVERY
+
+    @property
+    def prefers_new_data(self) -> bool:
+        """Whether F-RTO wants to see new data go before more is sent again."""
+        return self._frto is Frto.SECOND
+
+    @property
+    def may_probe_tail(self) -> bool:
+        """Whether a tail loss probe may be scheduled (RFC 8985 7.2)."""
+        return self.has_sack and self.phase is Phase.OPEN and self._tail_probe is None and not self._board.sacked
 
     def allowance(self, mss: int) -> int:
-        """Octets that may be sent beyond cwnd: limited transmit on the first two duplicate ACKs (RFC 3042)."""
-        return 0 if self.active else min(self.duplicates, 2) * mss
+        """Octets beyond cwnd: limited transmit on the first two duplicate ACKs (RFC 3042); pipe has it with SACK."""
+        return 0 if self.has_sack or self.active else min(self.duplicates, 2) * mss
 
-    def on_duplicate(self, una: int, high: int, flight: int, congestion: CongestionControl, now: Instant) -> bool:
-        """A duplicate ACK arrived; `high` is the highest sequence number sent. True: retransmit at SND.UNA now."""
+    # What was sent
+
+    def on_sent(self, octets: int) -> None:
+        """New octets went out."""
+        if self.active:
+            self._prr.on_sent(octets)
+
+    def on_retransmitted(self, octets: int, ts_val: int | None) -> None:
+        """Octets were sent again, in segments with time stamp `ts_val`."""
+        if self.active:
+            self._prr.on_sent(octets)
+        if self._may_undo:
+            self._repeated += octets
+            if self._first_repeat is None:
+                self._first_repeat = ts_val
+
+    def on_tail_probe(self, high: int, repeats: bool) -> None:
+        """A tail loss probe went out: SND.NXT is now `high`, and the probe repeats something or is new."""
+        self._tail_probe = high
+        self._tail_probe_repeats = repeats
+
+    # Acknowledgments, with SACK
+
+    def on_ack_with_sack(
+        self, sample: AckSample, dsacked: int, ts_ecr: int | None, srtt: Duration | None, congestion: CongestionControl
+    ) -> Instant | None:
+        """Judge an acknowledgment, which says that `dsacked` octets came twice; returns when RACK looks again."""
+        board, rack, now = self._board, self.rack, sample.now
+        delivered = board.delivered
+        advance = delivered.octets - delivered.sacked
+        if dsacked:
+            rack.on_dsack(sample.una, sample.nxt)
+        self.duplicates = 0 if advance else self.duplicates + (delivered.sacked > 0)
+        rack.on_delivered(delivered, board.highest, now)
+        self._judge_tail_probe(sample, dsacked, congestion)
+        self._judge_reduction(sample, advance, dsacked, ts_ecr, congestion)
+        if self.phase is not Phase.OPEN and sample.una >= self.recover:
+            self._leave(congestion)
+        before = board.lost
+        deadline = self._find_losses(srtt, congestion.mss, now)
+        sample.lost = board.lost - before
+        if sample.lost:
+            self._on_losses(sample, congestion)
+        if self.active and not congestion.owns_recovery:
+            is_safe = advance > 0 and not sample.lost
+            congestion.cwnd = self._prr.window(
+                delivered.octets, board.pipe, congestion.ssthresh, congestion.mss, is_safe
+            )
+        return deadline
+
+    def on_reordering_timer(
+        self, sample: AckSample, srtt: Duration | None, congestion: CongestionControl
+    ) -> Instant | None:
+        """What seemed only late has had its time (RFC 8985 6.3); returns when to look again."""
+        board = self._board
+        before = board.lost
+        deadline = self._find_losses(srtt, congestion.mss, sample.now)
+        sample.lost = board.lost - before
+        if sample.lost:
+            self._on_losses(sample, congestion)
+            if self.active and not congestion.owns_recovery:
+                congestion.cwnd = self._prr.window(0, board.pipe, congestion.ssthresh, congestion.mss, False)
+        return deadline
+
+    def _find_losses(self, srtt: Duration | None, mss: int, now: Instant) -> Instant | None:
+        # DupThresh segments: as many acknowledgments told of them, or they have that many octets (RFC 6675 IsLost).
+        enough = self.duplicates >= DUPLICATE_THRESHOLD or self._board.sacked > (DUPLICATE_THRESHOLD - 1) * mss
+        window = self.rack.reordering_window(enough or self.phase is not Phase.OPEN, srtt)
+        return self.rack.mark_lost(self._board, window, now)
+
+    def _on_losses(self, sample: AckSample, congestion: CongestionControl) -> None:
+        # The loss of a retransmission is a second sign of congestion (RFC 5681 4.3), once for each round of them.
+        if self.phase is Phase.OPEN or (self.active and self._board.relost_at > self._entered_at):
+            self._enter(sample.flight, sample.nxt, congestion, sample.now)
+
+    def _judge_reduction(
+        self, sample: AckSample, advance: int, dsacked: int, ts_ecr: int | None, congestion: CongestionControl
+    ) -> None:
+        """Take back a reduction that this acknowledgment shows to have been for nothing."""
+        delivered = self._board.delivered
+        if self._frto is not Frto.OFF:
+            if delivered.lowest_end is not None and delivered.lowest_end <= self.recover:
+                self._undo(congestion, sample.now)  # RFC 5682 3.1 (3b): it was never sent again, and has arrived
+            elif self._frto is Frto.FIRST and advance and sample.una < self.recover:
+                self._frto = Frto.SECOND
+            else:
+                self._frto = Frto.OFF
+        if not self._may_undo:
+            return
+        self._repeated -= dsacked
+        is_old = ts_ecr is not None and self._first_repeat is not None and seq_lt(ts_ecr, self._first_repeat)
+        if (advance and is_old and self.phase is not Phase.OPEN) or (dsacked and self._repeated <= 0):
+            self._undo(congestion, sample.now)
+
+    def _judge_tail_probe(self, sample: AckSample, dsacked: int, congestion: CongestionControl) -> None:
+        """RFC 8985 7.4.2: was it the probe that repaired a loss? Then congestion control must hear of it."""
+        if self._tail_probe is None or sample.una < self._tail_probe:
+            return
+        is_repair = self._tail_probe_repeats and not dsacked
+        if is_repair and sample.una == self._tail_probe and self._board.delivered.octets:
+            return  # the original and the probe look the same; the next acknowledgment tells
+        if is_repair and sample.una > self._tail_probe:
+            self._may_undo = False
+            congestion.on_loss(sample.flight, sample.now)
+        self._tail_probe = None
+
+    # Acknowledgments, without SACK
+
+    def on_duplicate(self, high: int, flight: int, congestion: CongestionControl, now: Instant) -> bool:
+        """A duplicate ACK arrived; `high` is the highest offset sent. True: retransmit at SND.UNA now."""
         self.duplicates += 1
         if self.active:
             congestion.cwnd += congestion.mss  # a segment has left the network (RFC 5681 3.2 step 4)
             return False
-        if self.duplicates != DUPLICATE_THRESHOLD or not seq_lt(self.recover, una):
+        if self.duplicates != DUPLICATE_THRESHOLD or self._board.una <= self.recover:
             return False
-        self.active = True
-        self.is_partial = False
-        self.recover = high
-        congestion.on_loss(min(flight, congestion.cwnd), now)  # without what limited transmit has added (step 2)
-        congestion.cwnd = congestion.ssthresh + DUPLICATE_THRESHOLD * congestion.mss
+        # ssthresh is computed without what limited transmit has added (step 2)
+        self._enter(flight, high, congestion, now)
+        if not congestion.owns_recovery:
+            congestion.cwnd = congestion.ssthresh + DUPLICATE_THRESHOLD * congestion.mss
         return True
 
-    def on_ack(
-        self, acked: int, ack: int, before: int, after: int, congestion: CongestionControl, now: Instant
-    ) -> bool:
-        """`ack` acknowledges `acked` new octets; `before` and `after` are FlightSize. True: retransmit at SND.UNA."""
+    def on_ack(self, sample: AckSample, congestion: CongestionControl) -> bool:
+        """Something new is acknowledged. True: retransmit at SND.UNA."""
         self.duplicates = 0
-        if not self.active:
-            congestion.on_ack(AckSample(now, acked, before))
+        if self.phase is Phase.OPEN:
             return False
-        mss = congestion.mss
-        if seq_lt(ack, self.recover):  # a partial acknowledgment: the next hole (RFC 6582 3.2 step 3)
-            congestion.cwnd = max(congestion.cwnd - acked, 0)
-            if acked >= mss:
-                congestion.cwnd += mss
-            congestion.cwnd = max(congestion.cwnd, mss)
-            return True
-        self.active = False
-        congestion.cwnd = min(congestion.ssthresh, max(after, mss) + mss)
-        return False
+        if sample.una >= self.recover:
+            was_fast = self.active
+            self._leave(congestion)
+            if was_fast:
+                mss = congestion.mss
+                congestion.cwnd = min(congestion.ssthresh, max(self._board.pipe, mss) + mss)
+            return False
+        if not self.active:
+            return False
+        if not congestion.owns_recovery:  # a partial acknowledgment: the next hole (RFC 6582 3.2 step 3)
+            mss = congestion.mss
+            cwnd = max(congestion.cwnd - sample.acked, 0)
+            congestion.cwnd = max(cwnd + mss if sample.acked >= mss else cwnd, mss)
+        return True
 
-    def restarts_timer(self, ack: int) -> bool:
+    def restarts_timer(self, una: int) -> bool:
         """Whether an acknowledgment restarts the retransmission timer: the first partial one does, no later one.
 
         This is the impatient variant of RFC 6582 3.2 step 3: many losses end in one timeout, not in a round trip each.
         """
-        if not self.active or not seq_lt(ack, self.recover):
+        if self.has_sack or not self.active or una >= self.recover:
             return True
-        was_partial, self.is_partial = self.is_partial, True
+        was_partial, self._is_partial = self._is_partial, True
         return not was_partial
 
-    def on_timeout(self, high: int) -> None:
-        """Leave recovery, and do not enter it again for what was sent before (RFC 6582 3.2, RFC 6582 4)."""
-        self.active = False
+    # Both
+
+    def on_timeout(self, high: int, srtt: Duration | None, now: Instant) -> bool:
+        """The retransmission timer has fired; returns whether that is the first sign of these losses."""
+        board = self._board
+        was_open = self.phase is Phase.OPEN
+        if board.first is not None and board.first.fate is Fate.SACKED:
+            board.forget_sacks()  # RFC 2018 section 8: SND.UNA would have advanced had the receiver kept it
+        if self.has_sack:
+            self.rack.mark_lost_on_timeout(board, self.rack.reordering_window(False, srtt), now)
+        else:
+            board.mark_all_lost()
+        if was_open:
+            self._may_undo = self.has_sack
+            self._repeated = 0
+            self._first_repeat = None
+            self._frto = Frto.FIRST if self.has_sack else Frto.OFF
+        else:
+            self._may_undo = False
+            self._frto = Frto.OFF
+        self.phase = Phase.LOSS
         self.duplicates = 0
         self.recover = high
+        self._tail_probe = None
+        return was_open
+
+    def on_congestion_echo(self, sample: AckSample, congestion: CongestionControl) -> bool:
+        """An ECN echo: reduce as if for a loss, once a window (RFC 3168 6.1.2); returns whether it was done."""
+        if self.phase is not Phase.OPEN or sample.una <= self.recover:
+            return False
+        self.recover = sample.nxt
+        self._may_undo = False
+        congestion.on_loss(min(sample.flight, congestion.cwnd), sample.now)
+        return True
+
+    def _enter(self, flight: int, high: int, congestion: CongestionControl, now: Instant) -> None:
+        self._may_undo = self.phase is Phase.OPEN and self.has_sack
+        self.phase = Phase.RECOVERY
+        self.recover = high
+        self._entered_at = now
+        self._is_partial = False
+        self._repeated = 0
+        self._first_repeat = None
+        self._tail_probe = None
+        self._prr.start(flight)
+        congestion.on_loss(min(self._board.end - self._board.una, congestion.cwnd), now)
+
+    def _leave(self, congestion: CongestionControl) -> None:
+        if self.active and self.has_sack:
+            if not congestion.owns_recovery:
+                congestion.cwnd = congestion.ssthresh
+            self.rack.on_recovered()
+        self.phase = Phase.OPEN
+        self._frto = Frto.OFF
+
+    def _undo(self, congestion: CongestionControl, now: Instant) -> None:
+        self._may_undo = False
+        self._frto = Frto.OFF
+        self.phase = Phase.OPEN
+        self.recover = self._board.una  # what is really lost may be found lost at once
+        self.undone += 1
+        self._board.unmark_lost()
+        congestion.undo(now)

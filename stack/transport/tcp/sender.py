@@ -1,56 +1,44 @@
 """The send half of a connection: SND.UNA, SND.NXT, the peer's window, and what may be sent when.
 
-Theory. Sequence space is kept, not segments: what is unacknowledged lies in the buffer from SND.UNA on, and a
-retransmission simply cuts a new segment out of it. After a timeout SND.NXT goes back to SND.UNA (go-back-N);
-`max` remembers how far sending had come. A FIN is one more octet behind the buffer's last.
+Theory. The octets lie in the buffer from SND.UNA on, and the scoreboard says what became of each: a retransmission
+simply cuts a new segment out of the buffer. SND.NXT only goes forward; what a zero-window probe sends beyond it is
+known by `max`. A FIN is one more octet behind the buffer's last.
+
+Sequence numbers are the wire's, modulo 2**32. Offsets, which scoreboard and recovery use, count the octets of the
+stream from ISS + 1 on, and `seq_at()` and `offset_of()` lead from one to the other.
 """
 
 from typing import Final
 
-from stack.clock import MILLISECOND, Duration, Instant
+from stack.clock import MILLISECOND, SECOND, Duration, Instant
 from stack.config import TcpConfig
 from stack.transport.tcp.buffers import SendBuffer
-from stack.transport.tcp.congestion import congestion_control
+from stack.transport.tcp.congestion import AckSample, congestion_control
 from stack.transport.tcp.recovery import Recovery
 from stack.transport.tcp.rtt import RttEstimator
+from stack.transport.tcp.scoreboard import Scoreboard, Sent
 from stack.transport.tcp.sequence import MASK, seq_diff, seq_le, seq_lt
 
 _BURST: Final = 65000  # octets handed down at once: what fits an IP datagram, so that it can be one super-frame
+_PACED_BURST: Final = 2 * MILLISECOND  # what goes at once where the rate is paced
+_MINIMUM_PTO: Final = 10 * MILLISECOND
+_MAXIMUM_ACK_DELAY: Final = 200 * MILLISECOND  # TLP.max_ack_delay: the peer may keep a lone segment's ACK back
 DEFAULT_MSS: Final = 536  # RFC 9293 MUST-15
 
 
 class Sender:
     """SND.* of RFC 9293 section 3.3.1; sequence numbers modulo 2**32, sizes in octets.
 
-    `base` is the sequence number of the buffer's first octet (ISS + 1 until the SYN is acknowledged, then SND.UNA).
+    `base` is the sequence number of the buffer's first octet (ISS + 1 until the SYN is acknowledged, then SND.UNA),
+    and `board.una` its offset.
     """
 
     __slots__ = (
-        "_timed_at",
-        "_timed_seq",
-        "base",
-        "buffer",
-        "capacity",
-        "congestion",
-        "fin_acked",
-        "fin_queued",
-        "iss",
-        "last_sent_at",
-        "max",
-        "max_wnd",
-        "mss",
-        "nxt",
-        "probes",
-        "progress_at",
-        "recovery",
-        "retransmissions",
-        "rtt",
-        "shift",
-        "una",
-        "wl1",
-        "wl2",
-        "wnd",
-    )
+        "app_limited_until", "base", "board", "buffer", "capacity", "congestion", "cwnd_limited_until", "cwr_due",
+        "delivered", "delivered_at", "fin_acked", "fin_queued", "first_sent_at", "iss", "last_sent_at", "max",
+        "max_wnd", "mss", "nxt", "pace_at", "probes", "progress_at", "recovery", "retransmissions", "retransmitted",
+        "rtt", "sample", "shift", "una", "wl1", "wl2", "wnd",
+    )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int, mss: int, now: Instant) -> None:
         self.buffer = SendBuffer()
@@ -66,13 +54,30 @@ class Sender:
         self.fin_acked = False
         self.rtt = RttEstimator(config)
         self.congestion = congestion_control(config.congestion, mss, config.initial_window_segments)
-        self.recovery = Recovery(iss)
+        self.board = Scoreboard(config.scoreboard_records)
+        self.recovery = Recovery(self.board)
+        self.sample = AckSample()
         self.probes = 0  # of a closed window, since it closed
         self.retransmissions = 0  # timeouts since the last acknowledgment of something new
+        self.retransmitted = 0  # octets sent more than once, in all
         self.progress_at = now  # when something was last acknowledged, or first outstanding
         self.last_sent_at: Instant | None = None
-        self._timed_seq: int | None = None
-        self._timed_at: Instant = 0
+        self.cwr_due = False  # the next new segment says CWR (RFC 3168 6.1.2)
+        self.pace_at = now  # when the next segment may go, where the rate is paced
+        # C.delivered and its companions (draft-cheng-iccrg-delivery-rate-estimation 3.2)
+        self.delivered = 0
+        self.delivered_at = now
+        self.first_sent_at = now
+        self.app_limited_until = 0
+        self.cwnd_limited_until = 0  # what lies before this offset was sent when cwnd was used up
+
+    def seq_at(self, offset: int) -> int:
+        """The sequence number of the octet at `offset`."""
+        return (self.base + offset - self.board.una) & MASK
+
+    def offset_of(self, seq: int) -> int:
+        """The offset of the octet with sequence number `seq`."""
+        return self.board.una + seq_diff(seq, self.base)
 
     @property
     def flight(self) -> int:
@@ -86,9 +91,23 @@ class Sender:
 
     @property
     def has_pending(self) -> bool:
-        """Whether there are octets, or a FIN, from SND.NXT on."""
+        """Whether there is something that is to be sent, for the first time or again."""
+        if self.board.lost:
+            return True
         unsent = self.unsent
-        return unsent > 0 or (unsent == 0 and self.fin_queued and not self.fin_acked)
+        return unsent > 0 or (unsent == 0 and self.fin_queued)
+
+    def repeat_length(self, record: Sent) -> int:
+        """How much of `record`, which is lost, may be sent again now; 0: nothing."""
+        board, mss = self.board, self.mss
+        room = min(self.congestion.cwnd + self.recovery.allowance(mss) - board.pipe, _BURST)
+        length = record.end - record.start
+        if room < min(mss, length):
+            return 0
+        window = self.wnd - (record.start - board.una)
+        if window < length:  # the peer has shrunk its window since: what is beyond it has to wait
+            return max(min(window, room // mss * mss), 0)
+        return length if length <= room else max(room // mss * mss, 1)
 
     def may_send(self, nodelay: bool) -> tuple[int, bool] | None:
         """How many octets may be sent at SND.NXT now, and whether the FIN goes with them; None: nothing.
@@ -99,11 +118,10 @@ class Sender:
         fin = self.fin_queued and not self.fin_acked and unsent >= 0
         if unsent <= 0 and not fin:
             return None
-        outstanding = (self.nxt - self.base) & MASK
-        window = self.wnd - outstanding
+        window = self.wnd - ((self.nxt - self.base) & MASK)
         mss = self.mss
-        allowed = self.congestion.cwnd + self.recovery.allowance(mss) - outstanding
-        length = min(unsent, window, allowed, max(_BURST // mss, 1) * mss)
+        allowed = self.congestion.cwnd + self.recovery.allowance(mss) - self.board.pipe
+        length = min(unsent, window, allowed, max(self._burst() // mss, 1) * mss)
         idle = self.nxt == self.una
         if length >= mss:
             if length < unsent or not (nodelay or fin):
@@ -116,49 +134,112 @@ class Sender:
         fin = fin and length == unsent and window > length
         return (length, fin) if length > 0 or fin else None
 
-    def probe_length(self) -> int:
-        """How many octets the persist timer sends: what the window takes, or one beyond it (RFC 9293 3.8.6.1)."""
-        return max(min(self.wnd, self.mss, self.unsent), min(self.unsent, 1))
+    def probe(self) -> tuple[int, int, bool]:
+        """Offset and length of what the persist timer sends, and whether that is the FIN.
 
-    def on_sent(self, length: int, now: Instant) -> bool:
-        """`length` of sequence space went from SND.NXT; returns whether it was a retransmission."""
-        if self.nxt == self.una and self.max == self.una:
-            self.progress_at = now
-        again = seq_lt(self.nxt, self.max)
-        self.nxt = (self.nxt + length) & MASK
+        It is what the window takes, or one octet beyond it (RFC 9293 3.8.6.1), of what is due next.
+        """
+        board = self.board
+        start = board.end if board.first_lost is None else board.first_lost.start
+        offset = start - board.una
+        text = len(self.buffer) - offset
+        return start, max(min(self.wnd - offset, self.mss, text), min(text, 1)), text <= 0
+
+    def on_syn_sent(self, now: Instant) -> None:
+        """The SYN went out for the first time."""
+        self.nxt = self.max = self.base
+        self.progress_at = self.last_sent_at = now
+
+    def on_syn_repeated(self, now: Instant) -> None:
+        """The SYN went out again."""
         self.last_sent_at = now
-        if again:
-            self._timed_seq = None  # Karn's rule
-        elif self._timed_seq is None:
-            self._timed_seq, self._timed_at = self.nxt, now
+
+    def on_sent(self, length: int, now: Instant) -> None:
+        """`length` of sequence space went from SND.NXT."""
+        board = self.board
+        if not board.pipe:
+            self.first_sent_at = self.delivered_at = now
+            if self.max == self.una:
+                self.progress_at = now
+        record = board.on_sent(length, now)
+        if record.end - record.start == length:
+            self._note_delivered(record)
+        if board.pipe + self.mss > self.congestion.cwnd:
+            self.cwnd_limited_until = board.end
+        self.nxt = (self.nxt + length) & MASK
         if seq_lt(self.max, self.nxt):
             self.max = self.nxt
-        return again
+        self.recovery.on_sent(length)
+        self._on_any_sent(length, now)
 
-    def on_retransmitted(self, now: Instant) -> None:
-        """The segment at SND.UNA was sent again out of turn; SND.NXT stays."""
-        self._timed_seq = None
-        self.last_sent_at = now
+    def on_retransmitted(self, record: Sent, length: int, ts_val: int | None, now: Instant) -> None:
+        """The first `length` of `record` was sent again."""
+        record = self.board.on_retransmitted(record, length, now)
+        self._note_delivered(record)
+        self.retransmitted += length
+        self.recovery.on_retransmitted(length, ts_val)
+        self._on_any_sent(length, now)
+
+    def note_application_limit(self) -> None:
+        """There is nothing to send, and cwnd would have allowed it: the delivery rate will say little of the path."""
+        self.app_limited_until = self.delivered + self.board.pipe or 1
 
     def is_acceptable_ack(self, ack: int) -> bool:
-        """Whether SND.UNA < SEG.ACK =< SND.NXT (what was sent before a timeout included)."""
+        """Whether SND.UNA < SEG.ACK =< SND.NXT (the octets of a probe included)."""
         return seq_lt(self.una, ack) and seq_le(ack, self.max)
 
-    def on_ack(self, ack: int, echoed: Duration | None, now: Instant) -> int:
-        """`ack` acknowledges something new; returns how many octets of data. `echoed`: RTT by the time stamp."""
-        self._measure(ack, echoed, now)
-        acked = max(seq_diff(ack, self.base), 0)
+    def begin_ack(self, now: Instant) -> None:
+        """An acknowledgment is about to be processed: on_ack() and on_sack() as it says, then finish_ack()."""
+        self.board.delivered.clear()
+        self.sample.now = now
+        self.sample.flight = self.board.pipe
+        self.sample.is_cwnd_limited = self.board.una < self.cwnd_limited_until
+
+    def on_syn_acked(self, ack: int, now: Instant) -> None:
+        """The SYN is acknowledged, up to `ack`."""
+        self.una = self.base
+        if self.last_sent_at == self.progress_at:  # it was sent once only (Karn's rule)
+            self._take_rtt(max(now - self.progress_at, 1), now)
+        self._progress(now)
+        if self.is_acceptable_ack(ack):
+            self.begin_ack(now)
+            self.on_ack(ack, now)
+
+    def on_ack(self, ack: int, now: Instant) -> None:
+        """`ack` acknowledges something new."""
+        acked = (ack - self.base) & MASK
         data = min(acked, len(self.buffer))
         self.buffer.drop(data)
-        self.una = ack
-        self.base = (self.base + acked) & MASK
-        if seq_lt(self.nxt, ack):
+        board = self.board
+        una = board.una + acked
+        if una > board.end:  # the octets of a probe, which lie beyond SND.NXT; when they were sent is not known
+            board.on_sent(una - board.end, now).retransmitted = 1
             self.nxt = ack
+        board.on_ack(una)
+        self.una = self.base = ack
         if acked > data:
             self.fin_acked = True
-        self.retransmissions = 0
-        self.progress_at = now
-        return data
+        self._progress(now)
+
+    def finish_ack(self, echoed: Duration | None) -> AckSample:
+        """What the acknowledgment has told; `echoed` is the round-trip time by its time stamp."""
+        sample, delivered = self.sample, self.board.delivered
+        now = sample.now
+        sample.acked = delivered.octets
+        sample.una = self.board.una
+        sample.nxt = self.board.end
+        sample.lost = 0
+        sample.rtt = None
+        sample.delivery_rate = 0
+        if delivered.original is not None and not delivered.has_repeats:
+            sample.rtt = max(now - delivered.original.sent_at, 1)
+            self._take_rtt(sample.rtt, now)
+        elif echoed is not None and delivered.octets and not self._is_stale(echoed, now):
+            # The clock of time stamps ticks once a millisecond: only what the finer one cannot tell is asked of it.
+            self.rtt.sample(max(echoed, MILLISECOND))
+        self._measure_rate(sample)
+        sample.in_recovery = self.recovery.active
+        return sample
 
     def update_window(self, seq: int, ack: int, window: int, advances: bool) -> None:
         """Take the window of a segment unless a newer one was taken before (RFC 9293 3.10.7.4).
@@ -178,27 +259,24 @@ class Sender:
         self.wl2 = ack
 
     def on_timeout(self, now: Instant) -> None:
-        """The retransmission timer has fired: everything is sent again, slowly (RFC 6298 5, RFC 5681 3.1)."""
+        """The retransmission timer has fired: what is outstanding is sent again, slowly (RFC 6298 5, RFC 5681 3.1)."""
+        # In recovery ssthresh is what the flight was reduced to already; what duplicate ACKs have let out since
+        # does not count: the loss of a retransmission reduces a second time (RFC 5681 4.3).
+        flight = min(self.flight, self.congestion.ssthresh) if self.recovery.active else self.flight
+        self.recovery.on_timeout(self.board.end, self.rtt.srtt, now)
         if not self.retransmissions:
-            # In recovery ssthresh is what the flight was reduced to already; what duplicate ACKs have let out since
-            # does not count: the loss of a retransmission reduces a second time (RFC 5681 4.3).
-            flight = min(self.flight, self.congestion.ssthresh) if self.recovery.active else self.flight
             self.congestion.on_timeout(flight, now)
         self.retransmissions += 1
-        self.recovery.on_timeout(self.max)
         self.rtt.back_off()
-        self.go_back()
 
     def go_back(self) -> None:
-        """Send everything that is outstanding again."""
-        self._timed_seq = None
-        self.nxt = self.base
+        """Send everything that is outstanding again; nothing is wrong with the rate."""
+        self.board.mark_all_lost()
 
-    def on_probe(self, length: int, now: Instant) -> None:
-        """`length` of sequence space went from SND.NXT as a zero-window probe; SND.NXT stays."""
-        self._timed_seq = None
+    def on_probe(self, start: int, length: int, now: Instant) -> None:
+        """`length` of sequence space from offset `start` on went as a zero-window probe; SND.NXT stays."""
         self.last_sent_at = now
-        end = (self.nxt + length) & MASK
+        end = (self.seq_at(start) + length) & MASK
         if seq_lt(self.max, end):
             self.max = end
 
@@ -216,15 +294,60 @@ class Sender:
         if self.last_sent_at is not None and self.max == self.una and now - self.last_sent_at > self.rtt.rto:
             self.congestion.on_idle(now - self.last_sent_at, now)
 
-    def _measure(self, ack: int, echoed: Duration | None, now: Instant) -> None:
-        timed = self._timed_seq
-        if timed is not None:
-            if seq_le(timed, ack):
-                self._timed_seq = None
-                self.rtt.sample(max(now - self._timed_at, 1))
-        elif echoed is not None and not (self.retransmissions and self._is_stale(echoed, now)):
-            # The clock of time stamps ticks once a millisecond: only what the finer one cannot tell is asked of it.
-            self.rtt.sample(max(echoed, MILLISECOND))
+    def tail_probe_timeout(self) -> Duration:
+        """PTO of RFC 8985 7.2; as long as two round trips, and not so short that a busy peer sets it off."""
+        srtt = self.rtt.srtt
+        if srtt is None:
+            return self.rtt.rto
+        timeout = max(2 * srtt, _MINIMUM_PTO)
+        if self.board.pipe <= self.mss:
+            timeout += _MAXIMUM_ACK_DELAY
+        return min(timeout, self.rtt.rto)
+
+    def pacing_delay(self, now: Instant) -> Duration:
+        """How long the next segment has to wait for its turn; 0: not at all."""
+        return max(self.pace_at - now, 0) if self.congestion.pacing_rate else 0
+
+    def _burst(self) -> int:
+        rate = self.congestion.pacing_rate
+        return min(max(rate * _PACED_BURST // SECOND, 2 * self.mss), _BURST) if rate else _BURST
+
+    def _on_any_sent(self, length: int, now: Instant) -> None:
+        self.last_sent_at = now
+        rate = self.congestion.pacing_rate
+        if rate:
+            self.pace_at = max(self.pace_at, now) + length * SECOND // rate
+
+    def _note_delivered(self, record: Sent) -> None:
+        record.delivered = self.delivered
+        record.delivered_at = self.delivered_at
+        record.first_sent_at = self.first_sent_at
+        record.is_app_limited = self.app_limited_until > self.delivered
+
+    def _measure_rate(self, sample: AckSample) -> None:
+        """The delivery rate (draft-cheng-iccrg-delivery-rate-estimation 3.3)."""
+        delivered = self.board.delivered
+        newest = delivered.newest
+        if newest is None:
+            return
+        now = sample.now
+        self.delivered += delivered.octets
+        self.delivered_at = now
+        self.first_sent_at = newest.sent_at
+        sample.delivered = self.delivered
+        sample.prior_delivered = newest.delivered
+        sample.is_app_limited = newest.is_app_limited
+        interval = max(newest.sent_at - newest.first_sent_at, now - newest.delivered_at)
+        if interval >= (self.recovery.rack.min_rtt or 1):
+            sample.delivery_rate = (self.delivered - newest.delivered) * SECOND // interval
+
+    def _take_rtt(self, rtt: Duration, now: Instant) -> None:
+        self.rtt.sample(rtt)
+        self.recovery.rack.on_rtt(rtt, now)
+
+    def _progress(self, now: Instant) -> None:
+        self.retransmissions = 0
+        self.progress_at = now
 
     def _is_stale(self, echoed: Duration, now: Instant) -> bool:
         # When the acknowledgment was lost and not the segment, the answer to the retransmission echoes the original:

@@ -28,11 +28,31 @@ def on_retransmit(connection: "Connection", now: Instant) -> None:
         connection.retransmit.arm(connection.retransmission_deadline(now))
     else:
         sender.on_timeout(now)
+        connection.schedule_loss_timers(None, now)
+        output.retransmit_first(connection, now)
         output.transmit(connection, now)
         if connection.retransmit.deadline is None:
             connection.retransmit.arm(connection.retransmission_deadline(now))
     if sender.retransmissions == connection.config.retransmit_r1:
         connection.path.doubt(now)
+
+
+def on_reordering(connection: "Connection", now: Instant) -> None:
+    """RACK's reordering timer (RFC 8985 6.3): what is only late has had its time."""
+    sender = connection.sender
+    sender.begin_ack(now)
+    sample = sender.finish_ack(None)
+    again = sender.recovery.on_reordering_timer(sample, sender.rtt.srtt, sender.congestion)
+    connection.schedule_loss_timers(again, now)
+    connection.tcp.mark_dirty(connection)
+
+
+def on_tail(connection: "Connection", now: Instant) -> None:
+    """The probe timer (RFC 8985 7.3): the tail of the flight has not been answered."""
+    sender = connection.sender
+    if sender.board.pipe and sender.recovery.may_probe_tail:
+        output.send_tail_probe(connection, now)
+        connection.retransmit.arm(connection.retransmission_deadline(now))
 
 
 def give_up_at(connection: "Connection") -> Instant:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from stack.clock import Instant
+from stack.clock import MILLISECOND, Instant
+from stack.transport.tcp.sequence import MASK
 
 
 @dataclass(slots=True)
@@ -12,3 +13,7 @@ class Timestamps:
     offset: int  # what is added to our clock
     recent: int  # TS.Recent
     recent_at: Instant
+
+    def clock(self, now: Instant) -> int:
+        """TSval: milliseconds (RFC 7323 5.4 asks for a tick of 1 ms to 1 s) from a start of this connection's own."""
+        return (now // MILLISECOND + self.offset) & MASK

@@ -21,6 +21,7 @@ class AckSample:
     now: Instant = 0
     acked: int = 0  # octets delivered by this acknowledgment
     flight: int = 0  # octets in the network before it (the pipe of RFC 6675)
+    is_cwnd_limited: bool = False  # cwnd was used up when what it acknowledges was sent (RFC 7661 4.1)
     una: int = 0  # stream offset of SND.UNA, after it
     nxt: int = 0  # stream offset of SND.NXT
     rtt: Duration | None = None  # of the segment acknowledged last, None where it is not known

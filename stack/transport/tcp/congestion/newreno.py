@@ -31,7 +31,7 @@ class NewReno:
 
     def on_ack(self, sample: AckSample) -> None:
         """Grow (RFC 5681 3.1), unless the window was not what held the sender back (RFC 7661 explains why)."""
-        if sample.flight + self.mss <= self.cwnd // 2:
+        if not sample.is_cwnd_limited:
             return
         if self.cwnd < self.ssthresh:
             self.cwnd += min(sample.acked, self.mss)
