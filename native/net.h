@@ -64,7 +64,7 @@ int net_merge(const struct ring *ring, struct record *run, const struct record *
 
 /* Append payload as frames of at most mss octets of text or, in a ring with offload, as super-frames. Returns the octets
  * emitted, from which the caller knows how many frames there are; -1 when not even one frame fits; -EINVAL for a
- * template, options or an mss that no segment can have. */
+ * template, options or, with payload, an mss that no segment can have. */
 int64_t net_emit_tcp(const struct ring *ring, uint32_t count, uint32_t used, const uint8_t *header_template,
                      size_t template_length, uint32_t seq, uint32_t ack, uint32_t flags, uint32_t window,
                      const uint8_t *options, size_t options_length, const uint8_t *payload, size_t payload_length,

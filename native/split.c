@@ -72,6 +72,8 @@ int64_t net_emit_tcp(const struct ring *ring, uint32_t count, uint32_t used, con
     const size_t headers = ETHERNET + IPV4 + TCP + options_length;
     size_t sent = 0;
 
+    if (payload_length == 0)
+        mss = 1; /* of no meaning then; a SYN's is what it announces, which leaves no room for the options */
     if (template_length != TEMPLATE || options_length > OPTIONS_MAXIMUM || options_length % 4 || mss == 0 ||
         mss > DATAGRAM_MAXIMUM - IPV4 - TCP - options_length)
         return -EINVAL;

@@ -132,9 +132,11 @@ def emit_tcp(
 
     With offload they are super-frames, and their checksums partial. `template` has the Ethernet header, the IPv4
     header (length and checksum zero) and the TCP ports. FIN and PSH go with the last segment only, CWR with the first.
-    Returns the octets emitted; -1 when not even one frame fits. Raises ValueError for a template, options or an mss
-    that no segment can have.
+    Returns the octets emitted; -1 when not even one frame fits. Raises ValueError for a template, options or, with
+    text, an mss that no segment can have.
     """
+    if not payload:
+        mss = 1  # of no meaning then; a SYN's is what it announces, which leaves no room for the options
     check_segment(template, options, mss)
     view = memoryview(payload)
     most = text_of_frame(ring, len(options), mss)

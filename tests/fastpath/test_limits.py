@@ -74,6 +74,15 @@ def test_what_no_segment_can_have_is_refused(fastpath, change, message):
     assert ring.count == 0
 
 
+@pytest.mark.parametrize("mss", [1, 65_480, 65_535])
+def test_without_text_the_mss_is_of_no_meaning(fastpath, mss):
+    """A SYN is made with the MSS that it announces, which does not allow for the options (RFC 6691)."""
+    for offload in (False, True):
+        ring = FrameRing(100, 2, offload=offload)
+        assert fastpath.emit_tcp(ring, TEMPLATE, 1, 2, 2, 3, bytes(20), b"", mss) == 0
+        assert len(ring) == 1 and len(ring[0]) == 74
+
+
 def test_a_mac_address_has_six_octets(fastpath):
     with pytest.raises(ValueError, match="6 octets, not 5"):
         fastpath.parse_tcp(FrameRing(200, 2), MacAddress(MAC[:5]))
