@@ -212,6 +212,12 @@ def serve(namespace: Namespace, tmp_path: Path) -> Iterator[Serve]:
             server.close()
 
 
+@pytest.fixture(params=["auto", "off"])
+def serve_either_way(serve: Serve, request: pytest.FixtureRequest) -> Serve:
+    """serve(), once with the kernel leaving out what it can, and once with nothing left out."""
+    return lambda *arguments, **options: serve("--offload", request.param, *arguments, **options)
+
+
 @pytest.fixture
 def as_nobody(tmp_path: Path) -> list[str]:
     """How Python is called as another user, to whom `tmp_path` is opened; skips where that user can run none."""

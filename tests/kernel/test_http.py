@@ -25,8 +25,8 @@ def site(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(serve: Serve, site: Path) -> Server:
-    return serve(str(site))
+def server(serve_either_way: Serve, site: Path) -> Server:
+    return serve_either_way(str(site))
 
 
 def curl(
@@ -62,8 +62,8 @@ def test_a_page(namespace: Namespace, server: Server, site: Path) -> None:
     assert body == (site / "index.html").read_text()
 
 
-def test_the_page_about_the_stack_itself(namespace: Namespace, serve: Serve) -> None:
-    serve()
+def test_the_page_about_the_stack_itself(namespace: Namespace, serve_either_way: Serve) -> None:
+    serve_either_way()
     assert status_of(namespace, URL) == "200"
     assert status_of(namespace, f"{URL}journey.json") == "200"
 
