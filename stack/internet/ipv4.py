@@ -16,7 +16,7 @@ from stack.internet.path_mtu import PathMtu
 from stack.internet.routing import LinkInterface, Route, RoutingTable
 from stack.octets import Octets
 from stack.wire import icmp, ipv4
-from stack.wire.ipv4 import Ipv4Header, TruncatedPacket
+from stack.wire.ipv4 import Ipv4Header, MalformedOption, TruncatedPacket
 
 ProtocolHandler: TypeAlias = Callable[[Ipv4Header, memoryview, bool, Instant], None]
 """handler(header, payload, was_broadcast, now): a datagram for a protocol of this host."""
@@ -136,10 +136,10 @@ class Ipv4:
         """Refuse options that are malformed (RFC 1122 3.2.2.5), and source routes, which get round filters."""
         try:
             options = ipv4.parse_options(header.options)
-        except MalformedPacket:
+        except MalformedOption as error:
             self._counters["IpInHdrErrors"] += 1
             if self.icmp is not None:
-                pointer = ipv4.HEADER_LENGTH << 24  # to the options; which of them is in the quote
+                pointer = error.pointer << 24
                 self.icmp.send_error(
                     icmp.PARAMETER_PROBLEM, icmp.POINTER_INDICATES_ERROR, header, payload, was_group, now, pointer
                 )

@@ -36,6 +36,14 @@ class TruncatedPacket(MalformedPacket):
     """A datagram whose total length is more than the octets that arrived."""
 
 
+class MalformedOption(MalformedPacket):
+    """An option whose length cannot be; `pointer` is the octet of the header that says so (RFC 792, type 12)."""
+
+    def __init__(self, message: str, pointer: int) -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
 @dataclass(slots=True)
 class Ipv4Header:
     """The fields of RFC 791 3.1 but for the lengths and the checksum; `fragment_offset` is in octets."""
@@ -131,7 +139,7 @@ def build(header: Ipv4Header, payload: Octets, checksum: Checksum = internet_che
 
 
 def parse_options(options: bytes) -> list[tuple[int, bytes]]:
-    """(type, data) of each option, without the padding ones. Raises MalformedPacket for an illegal length.
+    """(type, data) of each option, without the padding ones. Raises MalformedOption for an illegal length.
 
     A length that cannot be is no reason to guess where the next option starts (RFC 1122 3.2.1.8).
     """
@@ -144,7 +152,10 @@ def parse_options(options: bytes) -> list[tuple[int, bytes]]:
         left = len(options) - at
         length = options[at + 1] if left > 1 else 0
         if not 2 <= length <= left:
-            raise MalformedPacket(f"IPv4: option {kind} has length {length}, with {left} octets of options left")
+            raise MalformedOption(
+                f"IPv4: option {kind} has length {length}, with {left} octets of options left",
+                HEADER_LENGTH + at + (left > 1),
+            )
         found.append((kind, bytes(options[at + 2 : at + length])))
         at += length
     return found

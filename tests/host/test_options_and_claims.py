@@ -57,7 +57,7 @@ def echo(options):
 @pytest.mark.parametrize(
     ("options", "type", "code", "rest", "counter"),
     [
-        (b"\x07\x09\x04\x00", icmp.PARAMETER_PROBLEM, 0, 20 << 24, "IpInHdrErrors"),
+        (b"\x07\x09\x04\x00", icmp.PARAMETER_PROBLEM, 0, 21 << 24, "IpInHdrErrors"),
         (b"\x83\x07\x04" + bytes(4) + b"\x00", icmp.DESTINATION_UNREACHABLE, 5, 0, "IpInSourceRouted"),
         (b"\x89\x07\x04" + bytes(4) + b"\x00", icmp.DESTINATION_UNREACHABLE, 5, 0, "IpInSourceRouted"),
     ],
