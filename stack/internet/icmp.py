@@ -11,6 +11,7 @@ from stack.config import IcmpConfig
 from stack.counters import Counters
 from stack.errors import ChecksumMismatch, MalformedPacket
 from stack.internet.ipv4 import Ipv4
+from stack.internet.options import reflected
 from stack.octets import Octets
 from stack.wire import icmp, ipv4
 from stack.wire.icmp import IcmpMessage
@@ -129,8 +130,10 @@ class Icmp:
         if was_group or not self._config.echo_reply:
             return  # RFC 1122 3.2.2.6 allows silence to a broadcast; answering would amplify
         self._counters["IcmpOutEchoReps"] += 1
+        options = reflected(header.options, header.dst, now) if header.options else b""
+        reply = IcmpMessage(icmp.ECHO_REPLY, 0, message.rest, message.payload)
         try:
-            self._send(header.src, IcmpMessage(icmp.ECHO_REPLY, 0, message.rest, message.payload), now, header.dst)
+            self._send(header.src, reply, now, header.dst, options)
         except OSError:
             self._counters["IpOutDiscards"] += 1
 
@@ -175,6 +178,8 @@ class Icmp:
         self._tokens -= SECOND
         return True
 
-    def _send(self, dst: Ipv4Address, message: IcmpMessage, now: Instant, src: Ipv4Address | None) -> None:
+    def _send(
+        self, dst: Ipv4Address, message: IcmpMessage, now: Instant, src: Ipv4Address | None, options: bytes = b""
+    ) -> None:
         self._counters["IcmpOutMsgs"] += 1
-        self._ipv4.send(dst, PROTOCOL_ICMP, icmp.build(message, fastpath.checksum), now, src=src)
+        self._ipv4.send(dst, PROTOCOL_ICMP, icmp.build(message, fastpath.checksum), now, src=src, options=options)
