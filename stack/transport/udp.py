@@ -3,10 +3,10 @@
 import errno
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from stack import fastpath
-from stack.addresses import UNSPECIFIED, Ipv4Address
+from stack.addresses import UNSPECIFIED, Ipv4Address, show_ipv4
 from stack.clock import Instant
 from stack.config import UdpConfig
 from stack.counters import Counters
@@ -19,7 +19,18 @@ from stack.wire import icmp, udp
 from stack.wire.ipv4 import PROTOCOL_UDP, Ipv4Header
 from stack.wire.udp import UdpHeader
 
-_OVERHEAD = 128  # what a waiting datagram costs besides its octets, so that many empty ones are bounded too
+_OVERHEAD: Final = 128  # what a waiting datagram costs besides its octets, so that many empty ones are bounded too
+
+# RFC 1122 4.1.3.3: every ICMP error reaches the application; a code of None stands for all others of the type.
+_MEANING: Final[dict[tuple[int, int | None], tuple[int, str]]] = {
+    (icmp.DESTINATION_UNREACHABLE, None): (errno.EHOSTUNREACH, "host unreachable"),
+    (icmp.DESTINATION_UNREACHABLE, icmp.NET_UNREACHABLE): (errno.ENETUNREACH, "network unreachable"),
+    (icmp.DESTINATION_UNREACHABLE, icmp.PROTOCOL_UNREACHABLE): (errno.ECONNREFUSED, "nobody speaks UDP there"),
+    (icmp.DESTINATION_UNREACHABLE, icmp.PORT_UNREACHABLE): (errno.ECONNREFUSED, "nobody listens there"),
+    (icmp.DESTINATION_UNREACHABLE, icmp.FRAGMENTATION_NEEDED): (errno.EMSGSIZE, "lost, too long for the path"),
+    (icmp.TIME_EXCEEDED, None): (errno.EHOSTUNREACH, "time exceeded on the way"),
+    (icmp.PARAMETER_PROBLEM, None): (errno.EPROTO, "refused on the way for a parameter of its header"),
+}
 
 
 class DatagramNetwork(Protocol):
@@ -161,13 +172,13 @@ class Udp:
         socket = self._socket_for(report.src, source_port)
         if socket is None:
             self._counters["IcmpInQuoteUnmatched"] += 1
-        elif report.type != icmp.DESTINATION_UNREACHABLE:
             return
-        elif report.code == icmp.FRAGMENTATION_NEEDED:
+        if (report.type, report.code) == (icmp.DESTINATION_UNREACHABLE, icmp.FRAGMENTATION_NEEDED):
             self._network.reduce_mtu(report.dst, report.next_hop_mtu, now)
-        elif report.code in (icmp.PORT_UNREACHABLE, icmp.PROTOCOL_UNREACHABLE):
-            socket.error = ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens on the port that was sent to")
-            self._events.post(socket, READABLE)
+        number, what = _MEANING.get((report.type, report.code)) or _MEANING[report.type, None]
+        port = int.from_bytes(report.quoted[2:4], "big")
+        socket.error = OSError(number, f"{what}: a datagram to {show_ipv4(report.dst)}, port {port}")
+        self._events.post(socket, READABLE)
 
     def _socket_for(self, address: int, port: int) -> UdpSocket | None:
         return self._sockets.get((address, port)) or self._sockets.get((UNSPECIFIED, port))
