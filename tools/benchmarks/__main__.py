@@ -1,0 +1,133 @@
+"""The command line of tools/bench."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tools.benchmarks import loss
+from tools.benchmarks.cases import Case, Outcome, measure, ratio
+from tools.benchmarks.space import BenchError, compile_c, enter_own_namespace, exit_in_order_on_sigterm, need
+
+PACKAGES = {
+    "cc": "gcc libc6-dev",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "sysctl": "procps",
+    "unshare": "util-linux",
+}
+SETUP_SECONDS = 2.0  # of one run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and show; returns the exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parse(given)
+    try:
+        need(PACKAGES)
+        enter_own_namespace("tools.benchmarks", given)
+        exit_in_order_on_sigterm()
+        with tempfile.TemporaryDirectory(prefix="tapstack-bench-") as folder:
+            outcomes = _measure(_cases(options, Path(folder)), 1 if options.quick else 3)
+    except BenchError as error:
+        print(f"tools/bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("tools/bench: interrupted", file=sys.stderr)
+        return 130
+    _show(outcomes)
+    if options.json:
+        options.json.write_text(json.dumps(_report(outcomes), indent=1) + "\n")
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__)
+    parser.add_argument("what", choices=["loss"], help="loss: one flow over a link that loses, two that share one")
+    parser.add_argument("--quick", action="store_true", help="one short run of each instead of the median of three")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only cases that have TEXT in their heading or name")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write every run, and all that was counted, to FILE")
+    return parser.parse_args(arguments)
+
+
+def _cases(options: argparse.Namespace, folder: Path) -> list[Case]:
+    found = loss.cases(compile_c("link.c", folder), 3.0 if options.quick else 10.0)
+    chosen = [case for case in found if options.only in f"{case.group}: {case.name}"]
+    if not chosen:
+        raise BenchError(f"no case has {options.only!r} in its name")
+    return chosen
+
+
+def _measure(cases: Sequence[Case], repetitions: int) -> list[Outcome]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        total = repetitions * sum(case.seconds + SETUP_SECONDS for case in cases)
+        task = progress.add_task("", total=total)
+        done = 0.0
+
+        def show(case: Case, repetition: int) -> None:
+            nonlocal done
+            progress.update(task, completed=done, description=f"{repetition + 1}. {case.group}: {case.name}")
+            done += case.seconds + SETUP_SECONDS
+
+        return measure(cases, repetitions, show)
+
+
+def _show(outcomes: Sequence[Outcome]) -> None:
+    table = Table("case", "", "median", "", "ratio", "lowest", "highest", "", box=None, pad_edge=False)
+    for column in (2, 4, 5, 6):
+        table.columns[column].justify = "right"
+    group = None
+    for outcome in outcomes:
+        case, values = outcome.case, [figure.value for figure in outcome.figures]
+        part = ratio(outcome, outcomes)
+        table.add_row(
+            "" if case.group == group else case.group,
+            case.name,
+            _number(outcome.median),
+            case.unit,
+            "" if part is None else f"{part:.2f}",
+            _number(min(values)),
+            _number(max(values)),
+            outcome.middle.remark,
+        )
+        group = case.group
+    Console().print(table)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.3f}"
+
+
+def _report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    machine = os.uname()
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": {"system": f"{machine.sysname} {machine.release} {machine.machine}", "cores": os.cpu_count()},
+        "python": sys.version.split()[0],
+        "cases": [
+            {
+                "group": outcome.case.group,
+                "name": outcome.case.name,
+                "unit": outcome.case.unit,
+                "median": outcome.median,
+                "ratio": ratio(outcome, outcomes),
+                "runs": [{"value": figure.value, **figure.details} for figure in outcome.figures],
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""One end of a bulk transfer on our TCP: a host with its driver on an end of the link, in a process of its own.
+
+    python -m tools.benchmarks.stack_peer send FD ADDRESS REMOTE
+    python -m tools.benchmarks.stack_peer receive FD ADDRESS SECONDS
+
+The counterpart of kernel_peer, with the same conversation; FD is a socket of type SOCK_SEQPACKET, a frame a message.
+"""
+
+import json
+import os
+import random
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+from stack.addresses import MacAddress, interface_address, ipv4
+from stack.clock import SECOND, Instant
+from stack.config import HostConfig, InterfaceConfig
+from stack.events import CLOSED
+from stack.host import Host
+from stack.io.driver import Driver
+from stack.transport.tcp.connection import Connection
+from tools.benchmarks.kernel_peer import CHUNK, PORT, Series
+
+
+class Device:
+    """The socket, as what the driver runs on."""
+
+    name = "link"
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self.fileno = end.fileno
+
+
+class Peer:
+    """A host, the driver that runs it, and what it found."""
+
+    def __init__(self, device: Device, address: str) -> None:
+        own, prefix_length = interface_address(address)
+        mac = MacAddress(b"\x02\x00" + own.to_bytes(4))
+        config = HostConfig((InterfaceConfig(mac, own, prefix_length),))
+        now = time.monotonic_ns()
+        self.host = Host(config, secret=os.urandom(32), random=random.SystemRandom(), now=now)
+        self.driver = Driver(self.host, device)
+        self.found: dict[str, object] = {}
+
+    def send(self, remote: str) -> Callable[[], None]:
+        """What to do when told to begin: send to `remote` until it resets the connection."""
+        octets = memoryview(bytes(CHUNK))
+
+        def go_on(kinds: int, now: Instant) -> None:
+            if kinds & CLOSED:
+                self.stop()
+                return
+            while self.host.write(connection, octets, now) == len(octets):
+                pass
+
+        connection: Connection
+
+        def begin() -> None:
+            nonlocal connection
+            connection = self.host.connect(ipv4(remote), PORT, self.driver.now())
+            connection.handler = go_on
+
+        return begin
+
+    def receive(self, seconds: float) -> Callable[[], None]:
+        """Count what arrives in `seconds` from the first octet on."""
+        series = Series(seconds)
+
+        def on_connection(kinds: int, now: Instant) -> None:
+            connection = self.host.accept(listener)
+            if connection is not None:
+                accepted = connection
+                accepted.handler = lambda kinds, now: read(accepted, now)
+
+        def read(connection: Connection, now: Instant) -> None:
+            while octets := len(self.host.read(connection, CHUNK, now)):
+                if series.add(octets, now / SECOND):
+                    connection.handler = None
+                    self.found = series.result()
+                    self.stop()
+                    return
+
+        listener = self.host.listen(PORT, self.driver.now())
+        listener.handler = on_connection
+        return lambda: None
+
+    def stop(self) -> None:
+        """Reset what is open, and end."""
+        self.driver.stop()
+        self.driver.stop()
+
+    def run(self, begin: Callable[[], None]) -> None:
+        """Do it all, and say what was found."""
+
+        def on_input() -> None:
+            if sys.stdin.readline():
+                begin()
+            else:
+                self.stop()
+
+        self.driver.watch(sys.stdin.fileno(), on_input)
+        print("ready", flush=True)
+        self.driver.run(on_stop=lambda now: None)
+        self.found |= {
+            "cpu": time.process_time(),
+            "frames_refused": self.driver.frames_refused,
+            "counters": self.host.counters.nonzero(),
+        }
+        print(json.dumps(self.found), flush=True)
+
+
+def main(role: str, fd: str, address: str, other: str) -> None:
+    """The command line."""
+    with socket.socket(fileno=int(fd)) as end:
+        peer = Peer(Device(end), address)
+        peer.run(peer.send(other) if role == "send" else peer.receive(float(other)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
