@@ -20,7 +20,7 @@ LAYERS = (
     ("path",),
     ("host",),
     ("virtual", "io"),
-    ("application",),
+    ("application", "pkt"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

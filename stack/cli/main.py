@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         prog="tapstack", description="A TCP/IP stack in user space, on Linux TAP devices.", allow_abbrev=False
     )
     top.add_argument("--version", action="version", version=f"tapstack {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="serve | demo", required=True)
+    commands = top.add_subparsers(dest="command", metavar="serve | demo | pkt", required=True)
     serve = commands.add_parser(
         "serve",
         help="serve HTTP on a TAP device, until Ctrl-C",
@@ -47,6 +47,15 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     demo.add_argument("--in-namespace", action="store_true", help=argparse.SUPPRESS)
+    pkt = commands.add_parser(
+        "pkt",
+        help="run scripts in packetdrill's language",
+        description="Run scripts in packetdrill's language against the stack, in virtual time. Exit code: 0 all passed,"
+        " 1 the stack did something else than a script says, 2 a script cannot be read.",
+        allow_abbrev=False,
+    )
+    pkt.add_argument("files", metavar="FILE", type=Path, nargs="+", help="a script")
+    pkt.add_argument("-v", "--verbose", action="store_true", help="print each event as it happens")
     return top
 
 
@@ -82,6 +91,10 @@ def _run(options: dict[str, Any]) -> int:
         from stack.cli import demo
 
         return demo.run(in_namespace=options["in_namespace"])
+    if options["command"] == "pkt":
+        from stack.cli import pkt
+
+        return pkt.run(options["files"], verbose=options["verbose"])
     settings = load({name.replace("_", "-"): value for name, value in options.items()}, options["config"])
     logs.set_up(verbose=settings.verbose)
     from stack.cli import serve

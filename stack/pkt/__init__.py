@@ -1,0 +1,1 @@
+"""Scripts in packetdrill's language, run against a Host in virtual time."""

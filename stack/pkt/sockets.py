@@ -1,0 +1,389 @@
+"""The system calls of a script, as a process makes them, on top of the Host's calls, which never wait.
+
+A call that may wait is a generator: each time that something has happened it is resumed, and looks again. Descriptors
+count from 3. What is written is a fixed pattern (or the script's own string), as is what the packets of a script carry,
+so that no octet can stand in the wrong place without being noticed.
+"""
+
+import errno
+import fcntl
+import os
+import random
+import select
+import socket
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, TypeVar
+
+from stack.addresses import Ipv4Address
+from stack.clock import Instant
+from stack.config import TcpConfig
+from stack.host import Host
+from stack.pkt.settings import Settings
+from stack.pkt.sockopts import get_option, set_option
+from stack.pkt.syntax import Call, ScriptFailure, Value
+from stack.transport.tcp.connection import Connection
+from stack.transport.tcp.listener import Listener
+from stack.transport.tcp.states import State
+from stack.transport.udp import UdpSocket
+
+T = TypeVar("T")
+Waiting: TypeAlias = Generator[None, None, T]
+
+_PATTERN: Final = random.Random(2018).randbytes(65521)  # a prime: no shift by a power of two looks alike
+_OPENING: Final = (State.SYN_SENT, State.SYN_RECEIVED)
+_HARMLESS_FLAGS: Final = socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
+
+
+def pattern(offset: int, length: int) -> bytes:
+    """`length` octets of the text that everybody sends, from `offset` on."""
+    start = offset % len(_PATTERN)
+    return (_PATTERN * ((start + length) // len(_PATTERN) + 1))[start : start + length]
+
+
+@dataclass(slots=True)
+class Descriptor:
+    """An open socket; which of the last four it has depends on what was called."""
+
+    type: int
+    config: TcpConfig
+    flags: int = os.O_RDWR
+    options: dict[tuple[int, int], int] = field(default_factory=dict)  # those that only have to be remembered
+    local: tuple[Ipv4Address | None, int] | None = None
+    peer: tuple[Ipv4Address, int] | None = None
+    told_open: bool = False  # connect() has returned 0
+    told_error: bool = False
+    read_shut: bool = False
+    received: int = 0
+    listener: Listener | None = None
+    connection: Connection | None = None
+    datagrams: UdpSocket | None = None
+
+    def take_error(self) -> OSError | None:
+        """How the connection ended, when that was not in order, told once as sockets do."""
+        if self.connection is None or self.told_error:
+            return None
+        self.told_error = self.connection.error is not None
+        return self.connection.error
+
+
+class Sockets:
+    """The descriptors of a script. `latest` is the connection that was opened last, `written` what each has sent."""
+
+    def __init__(self, host: Host, settings: Settings) -> None:
+        self.now: Instant = 0
+        self.latest: Connection | None = None
+        self.written: dict[tuple[int, int], bytearray] = {}  # by local and remote port
+        self._host = host
+        self._settings = settings
+        self._open: dict[int, Descriptor] = {}
+
+    def call(self, call: Call) -> Waiting[int]:
+        """Make `call`; yields while it waits, raises OSError where it fails."""
+        result = getattr(self, f"_{call.name}")(*call.arguments)
+        if isinstance(result, Generator):
+            result = yield from result
+        return int(result)
+
+    def bound_port(self) -> int:
+        """The port that the listener opened last listens on."""
+        ports = [each.listener.port for each in self._open.values() if each.listener is not None]
+        return ports[-1] if ports else self._settings.bind_port
+
+    # Opening
+
+    def _socket(self, domain: Value, kind: Value, protocol: Value) -> int:
+        types = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
+        number = int(_number(kind))
+        flags = number & socket.SOCK_NONBLOCK
+        base = socket.SocketKind(number & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC))
+        if domain not in (..., socket.AF_INET):
+            raise OSError(errno.EAFNOSUPPORT, "IPv4 only")
+        if protocol not in (0, types.get(base)):
+            raise OSError(errno.EPROTONOSUPPORT, "TCP and UDP only")
+        descriptor = Descriptor(base, self._settings.tcp)
+        descriptor.flags |= os.O_NONBLOCK if flags else 0
+        return self._install(descriptor)
+
+    def _bind(self, fd: Value, address: Value, length: Value) -> int:
+        descriptor = self._get(fd)
+        ip, port = _address(address) or (None, self._settings.bind_port)
+        if descriptor.local is not None:
+            raise OSError(errno.EINVAL, "bound already")
+        if descriptor.type == socket.SOCK_DGRAM:
+            descriptor.datagrams = self._host.bind_udp(port or None, self.now, ip)
+        descriptor.local = ip, port
+        return 0
+
+    def _listen(self, fd: Value, backlog: Value) -> int:
+        descriptor = self._get(fd)
+        if descriptor.connection is not None:
+            raise OSError(errno.EINVAL, "connected already")
+        ip, port = descriptor.local or (None, self._settings.bind_port)
+        descriptor.listener = self._host.listen(port, self.now, ip, _number(backlog), descriptor.config)
+        return 0
+
+    def _accept(self, fd: Value, address: Value, length: Value) -> Waiting[int]:
+        descriptor = self._get(fd)
+        if descriptor.listener is None:
+            raise OSError(errno.EINVAL, "accept() on a socket that does not listen")
+        while (connection := self._host.accept(descriptor.listener)) is None:
+            yield from _wait(descriptor)
+        accepted = Descriptor(descriptor.type, connection.config, connection=connection, told_open=True)
+        self._follow(connection)
+        return self._install(accepted)
+
+    def _connect(self, fd: Value, address: Value, length: Value) -> Waiting[int]:
+        descriptor = self._get(fd)
+        peer = _address(address) or (self._settings.remote_ip, self._settings.connect_port)
+        if descriptor.type == socket.SOCK_DGRAM:
+            descriptor.peer = peer
+            return 0
+        if descriptor.connection is None:
+            ip, port = descriptor.local or (None, None)
+            descriptor.connection = self._host.connect(*peer, self.now, ip, port, descriptor.config)
+            self._follow(descriptor.connection)
+            if descriptor.flags & os.O_NONBLOCK:
+                raise BlockingIOError(errno.EINPROGRESS, "the handshake goes on")
+        elif descriptor.told_open:
+            raise OSError(errno.EISCONN, "connected already")
+        while descriptor.connection.state in _OPENING:
+            if descriptor.flags & os.O_NONBLOCK:
+                raise BlockingIOError(errno.EALREADY, "the handshake goes on")
+            yield
+        if error := descriptor.take_error():
+            raise error
+        descriptor.told_open = True
+        return 0
+
+    # Reading
+
+    def _read(self, fd: Value, buffer: Value, size: Value) -> Waiting[int]:
+        return self._receive(self._get(fd), _number(size), 0)
+
+    def _recv(self, fd: Value, buffer: Value, size: Value, flags: Value) -> Waiting[int]:
+        return self._receive(self._get(fd), _number(size), _number(flags))
+
+    def _recvfrom(self, fd: Value, buffer: Value, size: Value, flags: Value, *_: Value) -> Waiting[int]:
+        return self._receive(self._get(fd), _number(size), _number(flags))
+
+    def _readv(self, fd: Value, vector: Value, count: Value) -> Waiting[int]:
+        return self._receive(self._get(fd), sum(_number(size) for _, size in _vector(vector)), 0)
+
+    def _recvmsg(self, fd: Value, message: Value, flags: Value) -> Waiting[int]:
+        size = sum(_number(size) for _, size in _vector(_field(message, "msg_iov")))
+        return self._receive(self._get(fd), size, _number(flags))
+
+    def _receive(self, descriptor: Descriptor, size: int, flags: int) -> Waiting[int]:
+        _check_flags(flags)
+        if descriptor.type == socket.SOCK_DGRAM:
+            return (yield from self._receive_datagram(descriptor, size, flags))
+        connection = descriptor.connection
+        if connection is None:
+            raise OSError(errno.ENOTCONN, "read() on a socket that is not connected")
+        while True:
+            if data := self._host.read(connection, size, self.now) if connection.readable else b"":
+                if data != pattern(descriptor.received, len(data)):
+                    raise ScriptFailure(f"octets {descriptor.received + 1}+{len(data)} are not those that were sent")
+                descriptor.received += len(data)
+                return len(data)
+            if error := descriptor.take_error():
+                raise error
+            if descriptor.read_shut or connection.at_end_of_stream or connection.state is State.CLOSED:
+                return 0
+            yield from _wait(descriptor, flags)
+
+    def _receive_datagram(self, descriptor: Descriptor, size: int, flags: int) -> Waiting[int]:
+        bound = self._bound(descriptor)
+        while (datagram := self._host.receive_datagram(bound)) is None:
+            yield from _wait(descriptor, flags)
+        return min(len(datagram.data), size)
+
+    # Writing
+
+    def _write(self, fd: Value, data: Value, size: Value) -> Waiting[int]:
+        return self._send_all(self._get(fd), [(data, size)], 0, None)
+
+    def _send(self, fd: Value, data: Value, size: Value, flags: Value) -> Waiting[int]:
+        return self._send_all(self._get(fd), [(data, size)], _number(flags), None)
+
+    def _sendto(self, fd: Value, data: Value, size: Value, flags: Value, to: Value, length: Value) -> Waiting[int]:
+        peer = _address(to) or (self._settings.remote_ip, self._settings.connect_port)
+        return self._send_all(self._get(fd), [(data, size)], _number(flags), peer)
+
+    def _writev(self, fd: Value, vector: Value, count: Value) -> Waiting[int]:
+        return self._send_all(self._get(fd), _vector(vector), 0, None)
+
+    def _sendmsg(self, fd: Value, message: Value, flags: Value) -> Waiting[int]:
+        return self._send_all(self._get(fd), _vector(_field(message, "msg_iov")), _number(flags), None)
+
+    def _send_all(
+        self,
+        descriptor: Descriptor,
+        vector: list[tuple[Value, Value]],
+        flags: int,
+        to: tuple[Ipv4Address, int] | None,
+    ) -> Waiting[int]:
+        _check_flags(flags)
+        size = sum(_number(size) for _, size in vector)
+        text = b"".join(data[: _number(size)] if isinstance(data, bytes) else b"" for data, size in vector)
+        if descriptor.type == socket.SOCK_DGRAM:
+            peer = descriptor.peer or to
+            if peer is None:
+                raise OSError(errno.EDESTADDRREQ, "no address to send to")
+            self._host.send_datagram(self._bound(descriptor), text or pattern(0, size), *peer, self.now)
+            return size
+        connection = descriptor.connection
+        if connection is None:
+            raise BrokenPipeError(errno.EPIPE, "write() on a socket that is not connected")
+        written = self.written[connection.key.local_port, connection.key.remote_port]
+        data = text or pattern(len(written), size)
+        sent = 0
+        while True:
+            if error := descriptor.take_error():
+                raise error
+            if connection.state is State.CLOSED:
+                raise BrokenPipeError(errno.EPIPE, "the connection is over")
+            if connection.state not in _OPENING:
+                taken = self._host.write(connection, data[sent:], self.now)
+                written += data[sent : sent + taken]
+                sent += taken
+                if sent == len(data):
+                    return sent
+            if sent and descriptor.flags & os.O_NONBLOCK:
+                return sent
+            yield from _wait(descriptor, flags)
+
+    # Ending
+
+    def _shutdown(self, fd: Value, how: Value) -> int:
+        descriptor = self._get(fd)
+        connection = descriptor.connection
+        if connection is None or connection.state is State.CLOSED:
+            raise OSError(errno.ENOTCONN, "shutdown() on a socket that is not connected")
+        descriptor.read_shut |= how in (socket.SHUT_RD, socket.SHUT_RDWR)
+        if how in (socket.SHUT_WR, socket.SHUT_RDWR):
+            self._host.shutdown(connection, self.now)
+        return 0
+
+    def _close(self, fd: Value) -> int:
+        descriptor = self._get(fd)
+        del self._open[_number(fd)]
+        if descriptor.listener is not None:
+            self._host.close_listener(descriptor.listener, self.now)
+        elif descriptor.datagrams is not None:
+            self._host.close_udp(descriptor.datagrams, self.now)
+        elif descriptor.connection is not None:
+            resets = descriptor.options.get((socket.SOL_SOCKET, socket.SO_LINGER)) == 0
+            (self._host.abort if resets else self._host.close)(descriptor.connection, self.now)
+        return 0
+
+    # Settings
+
+    def _setsockopt(self, fd: Value, level: Value, option: Value, value: Value, length: Value) -> int:
+        return set_option(self._get(fd), (_number(level), _number(option)), value, self.now)
+
+    def _getsockopt(self, fd: Value, level: Value, option: Value, value: Value, length: Value) -> int:
+        actual = get_option(self._get(fd), (_number(level), _number(option)))
+        if isinstance(value, list) and value != [...] and value != [actual]:
+            raise ScriptFailure(f"expected {value}, got [{actual!r}]")
+        return 0
+
+    def _fcntl(self, fd: Value, command: Value, flags: Value = 0) -> int:
+        descriptor = self._get(fd)
+        if command == fcntl.F_GETFL:
+            return descriptor.flags
+        if command != fcntl.F_SETFL:
+            raise OSError(errno.EINVAL, "F_GETFL and F_SETFL only")
+        descriptor.flags = os.O_RDWR | (_number(flags) & os.O_NONBLOCK)
+        return 0
+
+    def _poll(self, entries: Value, count: Value, timeout: Value) -> Waiting[int]:
+        asked = entries if isinstance(entries, list) else []
+        ends = self.now + _number(timeout) * 1_000_000 if _number(timeout) >= 0 else None
+        while True:
+            ready = [self._events(_number(_field(each, "fd")), _number(_field(each, "events"))) for each in asked]
+            if any(ready) or (ends is not None and self.now >= ends):
+                break
+            yield
+        for entry, actual in zip(asked, ready, strict=True):
+            expected = entry.get("revents", ...) if isinstance(entry, dict) else ...
+            if expected not in (..., actual):
+                raise ScriptFailure(f"expected revents={expected!r}, got {actual:#x}")
+        return sum(1 for each in ready if each)
+
+    def _events(self, fd: int, asked: int) -> int:
+        descriptor = self._open.get(fd)
+        if descriptor is None:
+            return select.POLLNVAL
+        asked |= select.POLLERR | select.POLLHUP
+        if descriptor.listener is not None:
+            return select.POLLIN & asked if descriptor.listener.acceptable else 0
+        if descriptor.datagrams is not None:
+            return (select.POLLOUT | (select.POLLIN if descriptor.datagrams.readable else 0)) & asked
+        connection = descriptor.connection
+        if connection is None or connection.state is State.CLOSED:
+            failed = connection is not None and connection.error is not None and not descriptor.told_error
+            every = select.POLLIN | select.POLLOUT | select.POLLRDHUP | select.POLLHUP
+            return (
+                every if connection is not None else select.POLLOUT | select.POLLHUP
+            ) & asked | failed * select.POLLERR
+        events = select.POLLIN if connection.readable or descriptor.read_shut else 0
+        if connection.receiver.has_finished:
+            events |= select.POLLIN | select.POLLRDHUP
+        if connection.state not in _OPENING and connection.writable:
+            events |= select.POLLOUT
+        return events & asked
+
+    # Descriptors
+
+    def _install(self, descriptor: Descriptor) -> int:
+        number = next(fd for fd in range(3, len(self._open) + 4) if fd not in self._open)
+        self._open[number] = descriptor
+        return number
+
+    def _get(self, fd: Value) -> Descriptor:
+        descriptor = self._open.get(_number(fd))
+        if descriptor is None:
+            raise OSError(errno.EBADF, "no such descriptor")
+        return descriptor
+
+    def _bound(self, descriptor: Descriptor) -> UdpSocket:
+        if descriptor.datagrams is None:
+            descriptor.datagrams = self._host.bind_udp(None, self.now)
+        return descriptor.datagrams
+
+    def _follow(self, connection: Connection) -> None:
+        self.latest = connection
+        self.written[connection.key.local_port, connection.key.remote_port] = bytearray()
+
+
+def _wait(descriptor: Descriptor, flags: int = 0) -> Waiting[None]:
+    if descriptor.flags & os.O_NONBLOCK or flags & socket.MSG_DONTWAIT:
+        raise BlockingIOError(errno.EAGAIN, "nothing to be had now")
+    yield
+
+
+def _number(value: Value) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _field(value: Value, name: str) -> Value:
+    return value.get(name, ...) if isinstance(value, dict) else ...
+
+
+def _vector(value: Value) -> list[tuple[Value, Value]]:
+    """The buffers and sizes of `[{..., 100}, {..., 200}]`."""
+    entries: list[Any] = value if isinstance(value, list) else []
+    return [(data, size) for data, size in entries]
+
+
+def _address(value: Value) -> tuple[Ipv4Address, int] | None:
+    if not isinstance(value, dict):
+        return None
+    return Ipv4Address(_number(value.get("sin_addr", 0))), _number(value.get("sin_port", 0))
+
+
+def _check_flags(flags: int) -> None:
+    if flags & ~_HARMLESS_FLAGS:
+        raise OSError(errno.EOPNOTSUPP, "MSG_DONTWAIT and MSG_NOSIGNAL only")

@@ -1,0 +1,90 @@
+"""setsockopt() and getsockopt(): fields of TcpConfig under the names and in the units of sockets."""
+
+import errno
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from stack.clock import MILLISECOND, SECOND, Instant
+from stack.pkt.syntax import Value
+
+if TYPE_CHECKING:
+    from stack.pkt.sockets import Descriptor
+
+_NODELAY: Final = (socket.SOL_TCP, socket.TCP_NODELAY)
+_KEEPALIVE: Final = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+_MAXSEG: Final = (socket.SOL_TCP, socket.TCP_MAXSEG)
+_CONGESTION: Final = (socket.SOL_TCP, socket.TCP_CONGESTION)
+_ERROR: Final = (socket.SOL_SOCKET, socket.SO_ERROR)
+_LINGER: Final = (socket.SOL_SOCKET, socket.SO_LINGER)
+
+_FIELDS: Final[Mapping[tuple[int, int], tuple[str, int]]] = {
+    (socket.SOL_SOCKET, socket.SO_RCVBUF): ("receive_buffer", 1),
+    (socket.SOL_SOCKET, socket.SO_SNDBUF): ("send_buffer", 1),
+    _KEEPALIVE: ("keep_alive", 1),
+    _NODELAY: ("nagle", 1),
+    _MAXSEG: ("maximum_segment_size", 1),
+    _CONGESTION: ("congestion", 1),
+    (socket.SOL_TCP, socket.TCP_KEEPIDLE): ("keep_alive_idle", SECOND),
+    (socket.SOL_TCP, socket.TCP_KEEPINTVL): ("keep_alive_interval", SECOND),
+    (socket.SOL_TCP, socket.TCP_KEEPCNT): ("keep_alive_probes", 1),
+    (socket.SOL_TCP, socket.TCP_USER_TIMEOUT): ("user_timeout", MILLISECOND),
+    (socket.SOL_TCP, socket.TCP_LINGER2): ("fin_wait_2_timeout", SECOND),
+}
+"""Level and option: the field, and its unit in nanoseconds or 1."""
+
+_REMEMBERED: Final = {(socket.SOL_SOCKET, socket.SO_REUSEADDR), _LINGER}
+_FIXED_BY_HANDSHAKE: Final = {"receive_buffer", "maximum_segment_size", "congestion"}
+
+
+def set_option(descriptor: "Descriptor", option: tuple[int, int], value: Value, now: Instant) -> int:
+    """Set `option` to `value`, as a script writes it: [1]. Raises OSError."""
+    if option == _LINGER:
+        linger: Any = value if isinstance(value, dict) else {}
+        descriptor.options[option] = linger.get("linger", -1) if linger.get("onoff") else -1
+        return 0
+    setting: Any = value[0] if isinstance(value, list) and value else value
+    if option in _REMEMBERED:
+        descriptor.options[option] = int(setting)
+        return 0
+    if option not in _FIELDS:
+        raise OSError(errno.ENOPROTOOPT, "no such option")
+    name, unit = _FIELDS[option]
+    if option == _NODELAY:
+        setting = not setting
+    elif option == _CONGESTION:
+        setting = bytes(setting).decode()
+    else:
+        setting = bool(setting) if option == _KEEPALIVE else int(setting) * unit
+    connection = descriptor.connection
+    if connection is not None and name in _FIXED_BY_HANDSHAKE:
+        raise OSError(errno.EINVAL, "not of a connection that is open")
+    descriptor.config = replace(descriptor.config, **{name: setting})
+    if descriptor.listener is not None:
+        descriptor.listener.config = descriptor.config
+    if connection is not None:
+        connection.config = descriptor.config
+        connection.nodelay = not descriptor.config.nagle
+        connection.sender.capacity = descriptor.config.send_buffer
+        if option == _KEEPALIVE:
+            connection.set_keep_alive(setting, now)
+    return 0
+
+
+def get_option(descriptor: "Descriptor", option: tuple[int, int]) -> int | bytes:
+    """What `option` is. Raises OSError."""
+    if option == _ERROR:
+        error = descriptor.take_error()
+        return 0 if error is None else error.errno or 0
+    if option in _REMEMBERED:
+        return descriptor.options.get(option, 0)
+    if option == _MAXSEG and descriptor.connection is not None:
+        return descriptor.connection.info().mss
+    if option not in _FIELDS:
+        raise OSError(errno.ENOPROTOOPT, "no such option")
+    name, unit = _FIELDS[option]
+    value = getattr(descriptor.config, name)
+    if option == _NODELAY:
+        return int(not value)
+    return value.encode() if isinstance(value, str) else int(value or 0) // unit
