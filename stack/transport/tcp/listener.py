@@ -50,6 +50,11 @@ class Listener:
         """Whether the backlog has no room for one more."""
         return len(self._half_open) + len(self._accepted) >= self.backlog
 
+    @property
+    def acceptable(self) -> int:
+        """Connections that wait to be accepted."""
+        return len(self._accepted)
+
     def add(self, connection: "Connection") -> None:
         """A SYN has arrived."""
         connection.listener = self
