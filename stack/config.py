@@ -4,7 +4,7 @@ Durations are in nanoseconds, sizes in octets, unless a name says otherwise.
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from stack.addresses import Ipv4Address, MacAddress, Network
 from stack.clock import MILLISECOND, SECOND, Duration
@@ -51,6 +51,10 @@ class Ipv4Config:
     path_mtu_table_size: int = 1024
     minimum_path_mtu: int = 552  # Linux's floor: a forged ICMP message cannot push it lower (RFC 5927 7.3)
 
+    def __post_init__(self) -> None:
+        if not 0 < self.ttl < 256:  # RFC 1122 3.2.1.7: never zero
+            raise ConfigurationError(f"a TTL is 1 to 255, not {self.ttl}")
+
 
 @dataclass(frozen=True, slots=True)
 class IcmpConfig:
@@ -78,6 +82,7 @@ class TcpConfig:
     window_scaling: bool = True  # RFC 7323 section 2
     timestamps: bool = True  # RFC 7323 section 3
     sack: bool = True  # RFC 2018
+    ecn: Literal["off", "accept", "request"] = "accept"  # RFC 3168: never, when the peer asks for it, ask for it
     scoreboard_records: int = 4096  # pieces into which a peer's selective acknowledgments may cut what is in flight
     maximum_segment_size: int | None = None  # None: what the interface's MTU allows
     minimum_send_mss: int = 48  # a peer that offers less is given this (Linux: tcp_min_snd_mss)
@@ -99,7 +104,7 @@ class TcpConfig:
     maximum_segment_lifetime: Duration = 30 * SECOND  # 2 MSL is then Linux's 60 s; RFC 9293 3.4.2 says 120 s
     fin_wait_2_timeout: Duration = 60 * SECOND  # only once the application has closed (RFC 9293 3.6, Linux)
     orphan_timeout: Duration = 100 * SECOND  # unacknowledged data of a connection nobody holds
-    out_of_order_ranges: int = 128  # holes remembered by one connection
+    out_of_order_ranges: int = 1024  # holes remembered by one connection
     challenge_acks_per_second: int = 10  # of one connection (RFC 5961 section 7)
     backlog: int = 1024
     time_wait_limit: int = 65536

@@ -11,7 +11,7 @@ from stack.counters import Counters
 from stack.internet.ipv4 import Ipv4
 from stack.link.interface import Interface
 from stack.octets import Octets
-from stack.transport.flow import FlowKey
+from stack.transport.flow import ECT_0, FlowKey
 from stack.transport.tcp.sequence import MASK
 from stack.wire import ipv4 as ipv4_wire
 from stack.wire import tcp as tcp_wire
@@ -33,7 +33,10 @@ class TcpPath:
     made once. Otherwise, and to an address of our own, it goes the way that every other datagram goes.
     """
 
-    __slots__ = ("_counters", "_interface", "_ipv4", "_key", "_link_mtu", "_mac", "_next_hop", "_path_mtu", "_template")
+    __slots__ = (
+        "_counters", "_ecn_template", "_interface", "_ipv4", "_key", "_link_mtu", "_mac", "_next_hop", "_path_mtu",
+        "_template",
+    )  # fmt: skip
 
     def __init__(self, key: FlowKey, ipv4: Ipv4, interfaces: Sequence[Interface], counters: Counters) -> None:
         route = ipv4.route(key.remote_addr)
@@ -49,7 +52,7 @@ class TcpPath:
             self._interface = interfaces[route.interface.index]
         self._link_mtu = route.interface.mtu
         self._mac: bytes | None = None
-        self._template = b""
+        self._template = self._ecn_template = b""
 
     @property
     def link_mtu(self) -> int:
@@ -61,17 +64,27 @@ class TcpPath:
         return min(self._path_mtu.mtu(self._key.remote_addr, now), self._link_mtu)
 
     def send(
-        self, seq: int, ack: int, flags: int, window: int, options: bytes, payload: Octets, mss: int, now: Instant
+        self,
+        seq: int,
+        ack: int,
+        flags: int,
+        window: int,
+        options: bytes,
+        payload: Octets,
+        mss: int,
+        now: Instant,
+        ecn: int = 0,
     ) -> int:
         """See stack.transport.flow.Path."""
         interface = self._interface
         mac = interface.resolve(self._next_hop, now) if interface is not None else None
         if interface is None or mac is None:
-            return self._send_slowly(seq, ack, flags, window, options, payload, mss, now)
+            return self._send_slowly(seq, ack, flags, window, options, payload, mss, now, ecn)
         if mac != self._mac:
             self._make_template(interface, mac)
         ring = interface.tx
-        sent = fastpath.emit_tcp(ring, self._template, seq, ack, flags, window, options, payload, mss)
+        template = self._ecn_template if ecn else self._template
+        sent = fastpath.emit_tcp(ring, template, seq, ack, flags, window, options, payload, mss)
         if sent >= 0:
             self._counters["IpOutRequests"] += -(-sent // mss) or 1  # those of a super-frame, too
         return sent
@@ -91,16 +104,28 @@ class TcpPath:
         self._path_mtu.reduce(self._key.remote_addr, mtu, sent, now)
 
     def _make_template(self, interface: Interface, mac: bytes) -> None:
-        key = self._key
         self._mac = mac
-        self._template = _TEMPLATE.pack(
-            mac, interface.mac, ETHERTYPE_IPV4, _VERSION_AND_IHL, 0, 0, 0, _DONT_FRAGMENT,
-            self._ipv4.config.ttl, ipv4_wire.PROTOCOL_TCP, 0, key.local_addr, key.remote_addr,
-            key.local_port, key.remote_port,
+        self._template = self._pack_template(interface.mac, mac, 0)
+        self._ecn_template = self._pack_template(interface.mac, mac, ECT_0)
+
+    def _pack_template(self, src: bytes, dst: bytes, tos: int) -> bytes:
+        key = self._key
+        return _TEMPLATE.pack(
+            dst, src, ETHERTYPE_IPV4, _VERSION_AND_IHL, tos, 0, 0, _DONT_FRAGMENT, self._ipv4.config.ttl,
+            ipv4_wire.PROTOCOL_TCP, 0, key.local_addr, key.remote_addr, key.local_port, key.remote_port,
         )  # fmt: skip
 
     def _send_slowly(
-        self, seq: int, ack: int, flags: int, window: int, options: bytes, payload: Octets, mss: int, now: Instant
+        self,
+        seq: int,
+        ack: int,
+        flags: int,
+        window: int,
+        options: bytes,
+        payload: Octets,
+        mss: int,
+        now: Instant,
+        ecn: int,
     ) -> int:
         key = self._key
         parsed = tcp_options.parse(options)
@@ -115,7 +140,13 @@ class TcpPath:
             octets = tcp_wire.build(segment, key.local_addr, key.remote_addr, fastpath.checksum)
             try:
                 self._ipv4.send(
-                    key.remote_addr, ipv4_wire.PROTOCOL_TCP, octets, now, src=key.local_addr, dont_fragment=True
+                    key.remote_addr,
+                    ipv4_wire.PROTOCOL_TCP,
+                    octets,
+                    now,
+                    src=key.local_addr,
+                    dont_fragment=True,
+                    tos=ecn,
                 )
             except OSError:
                 self._counters["IpOutDiscards"] += 1  # as if lost on the way: TCP sends it again

@@ -3,6 +3,7 @@
 import errno
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from stack import fastpath
@@ -37,7 +38,16 @@ class DatagramNetwork(Protocol):
     """What UDP asks of the internet layer."""
 
     def send(
-        self, dst: Ipv4Address, protocol: int, payload: Octets, now: Instant, src: Ipv4Address | None = None
+        self,
+        dst: Ipv4Address,
+        protocol: int,
+        payload: Octets,
+        now: Instant,
+        src: Ipv4Address | None = None,
+        ttl: int | None = None,
+        tos: int = 0,
+        *,
+        options: bytes = b"",
     ) -> None:
         """Send a datagram. Raises OSError."""
 
@@ -48,18 +58,38 @@ class DatagramNetwork(Protocol):
         """A router reported that only `mtu` octets get through."""
 
 
-class UdpSocket:
-    """A bound port. `error` is an ICMP error about what was sent from it, raised by the next call."""
+@dataclass(slots=True)
+class Datagram:
+    """What has arrived: from `port` of `address`, to `destination`, which may be a broadcast address."""
 
-    __slots__ = ("_queue", "_queued", "address", "error", "handler", "pending_events", "port")
+    data: bytes
+    address: Ipv4Address
+    port: int
+    destination: Ipv4Address
+    tos: int
+    options: bytes
+
+
+class UdpSocket:
+    """A bound port. `error` is an ICMP error about what was sent from it, raised by the next call.
+
+    `ttl` (None: the host's), `tos` and `options` are those of IPv4 in what is sent from now on (RFC 1122 4.1.4).
+    """
+
+    __slots__ = (
+        "_queue", "_queued", "address", "error", "handler", "options", "pending_events", "port", "tos", "ttl",
+    )  # fmt: skip
 
     def __init__(self, address: Ipv4Address, port: int) -> None:
         self.address = address
         self.port = port
+        self.ttl: int | None = None
+        self.tos = 0
+        self.options = b""
         self.handler: Handler | None = None
         self.pending_events = 0
         self.error: OSError | None = None
-        self._queue: deque[tuple[bytes, Ipv4Address, int]] = deque()
+        self._queue: deque[Datagram] = deque()
         self._queued = 0
 
     @property
@@ -67,20 +97,21 @@ class UdpSocket:
         """Datagrams that wait to be received."""
         return len(self._queue)
 
-    def put(self, data: bytes, source: Ipv4Address, port: int, limit: int) -> bool:
+    def put(self, datagram: Datagram, limit: int) -> bool:
         """Queue a datagram; False when the queue holds `limit` octets already."""
-        if self._queued + len(data) + _OVERHEAD > limit:
+        size = len(datagram.data) + _OVERHEAD
+        if self._queued + size > limit:
             return False
-        self._queue.append((data, source, port))
-        self._queued += len(data) + _OVERHEAD
+        self._queue.append(datagram)
+        self._queued += size
         return True
 
-    def get(self) -> tuple[bytes, Ipv4Address, int] | None:
+    def get(self) -> Datagram | None:
         """The oldest datagram, or None."""
         if not self._queue:
             return None
         datagram = self._queue.popleft()
-        self._queued -= len(datagram[0]) + _OVERHEAD
+        self._queued -= len(datagram.data) + _OVERHEAD
         return datagram
 
     def raise_error(self) -> None:
@@ -128,20 +159,29 @@ class Udp:
         if self._sockets.get((socket.address, socket.port)) is socket:
             del self._sockets[socket.address, socket.port]
 
-    def send(self, socket: UdpSocket, data: Octets, dst: Ipv4Address, port: int, now: Instant) -> None:
+    def send(
+        self,
+        socket: UdpSocket,
+        data: Octets,
+        dst: Ipv4Address,
+        port: int,
+        now: Instant,
+        source: Ipv4Address | None = None,
+    ) -> None:
         """Send one datagram. Raises OSError: EMSGSIZE, EINVAL, ENETUNREACH, or an error reported about an earlier."""
         socket.raise_error()
         if not 0 < port < 65536:
             raise OSError(errno.EINVAL, f"a UDP port is 1 to 65535, not {port}")
         if len(data) > udp.MAXIMUM_PAYLOAD:
             raise OSError(errno.EMSGSIZE, f"a datagram has at most {udp.MAXIMUM_PAYLOAD} octets, not {len(data)}")
-        src = socket.address if socket.address != UNSPECIFIED else self._network.source_for(dst)
-        octets = udp.build(UdpHeader(socket.port, port), data, src, dst, fastpath.checksum)
+        if source is None:
+            source = socket.address if socket.address != UNSPECIFIED else self._network.source_for(dst)
+        octets = udp.build(UdpHeader(socket.port, port), data, source, dst, fastpath.checksum)
         self._counters["UdpOutDatagrams"] += 1
-        self._network.send(dst, PROTOCOL_UDP, octets, now, src=src)
+        self._network.send(dst, PROTOCOL_UDP, octets, now, source, socket.ttl, socket.tos, options=socket.options)
 
-    def receive_datagram(self, socket: UdpSocket) -> tuple[bytes, Ipv4Address, int] | None:
-        """The oldest datagram with its source, or None. Raises OSError, once, for an error reported by ICMP."""
+    def receive_datagram(self, socket: UdpSocket) -> Datagram | None:
+        """The oldest datagram, or None. Raises OSError, once, for an error reported by ICMP."""
         socket.raise_error()
         return socket.get()
 
@@ -160,7 +200,9 @@ class Udp:
             self._counters["UdpNoPorts"] += 1
             if self.on_no_port is not None:
                 self.on_no_port(header, payload, was_group, now)
-        elif socket.put(bytes(data), header.src, ports.src_port, self._config.receive_queue):
+            return
+        arrived = Datagram(bytes(data), header.src, ports.src_port, header.dst, header.tos, header.options)
+        if socket.put(arrived, self._config.receive_queue):
             self._counters["UdpInDatagrams"] += 1
             self._events.post(socket, READABLE)
         else:

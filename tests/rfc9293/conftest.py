@@ -40,14 +40,23 @@ class Path:
         self.confirmed = self.doubted = 0
 
     def send(
-        self, seq: int, ack: int, flags: int, window: int, options: bytes, payload: Any, mss: int, now: int
+        self,
+        seq: int,
+        ack: int,
+        flags: int,
+        window: int,
+        options: bytes,
+        payload: Any,
+        mss: int,
+        now: int,
+        ecn: int = 0,
     ) -> int:
         rest = bytes(payload)
         while True:
             chunk, rest = rest[:mss], rest[mss:]
             shown = flags if not rest else flags & ~(FIN | PSH)
             parsed = tcp_options.parse(options)
-            self.sent.append(Segment(LOCAL_PORT, REMOTE_PORT, seq, ack, shown, window, chunk, parsed))
+            self.sent.append(Segment(LOCAL_PORT, REMOTE_PORT, seq, ack, shown, window, chunk, parsed, tos=ecn))
             seq = (seq + len(chunk)) & MASK
             if not rest:
                 return len(payload)

@@ -113,7 +113,7 @@ class Connection:
         self.receiver = Receiver(config, mss)
         self.scaling = config.window_scaling  # offered, and after the handshake: agreed on
         self.sack = config.sack  # likewise
-        self.ecn = False  # agreed on
+        self.ecn = False  # asked for, and after the handshake: agreed on
         self.timestamps: Timestamps | None = None  # offered, and after the handshake: agreed on
         self.listener: Listener | None = None  # whose SYN queue or accept queue this connection is in
         self.nodelay = not config.nagle

@@ -14,7 +14,7 @@ from stack.transport.tcp.sender import DEFAULT_MSS
 from stack.transport.tcp.sequence import seq_lt
 from stack.transport.tcp.states import Cause
 from stack.transport.tcp.timestamps import Timestamps
-from stack.wire.tcp import ACK, FIN, RST, SYN, Segment
+from stack.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, Segment
 from stack.wire.tcp_options import TcpOptions
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def open_actively(connection: "Connection", now: Instant) -> None:
     connection.counters["TcpActiveOpens"] += 1
     connection.move(Cause.ACTIVE_OPEN, now)
     _offer_timestamps(connection, now)
+    connection.ecn = connection.config.ecn == "request"
     output.send_syn(connection, now)
 
 
@@ -38,6 +39,7 @@ def open_passively(connection: "Connection", seg: Segment, now: Instant) -> None
     _offer_timestamps(connection, now)
     connection.receiver.start(seg.seq)
     _negotiate(connection, seg.options, now)
+    connection.ecn = connection.config.ecn != "off" and seg.flags & (ECE | CWR) == ECE | CWR
     connection.sender.set_window(seg.seq, connection.sender.iss, seg.window)
     connection.move(Cause.SYN_ARRIVED, now)
     output.send_syn(connection, now)
@@ -63,6 +65,7 @@ def on_segment_in_syn_sent(connection: "Connection", seg: Segment, now: Instant)
     connection.receiver.start(seg.seq)  # fourth
     connection.heard_at = now
     _negotiate(connection, seg.options, now)
+    connection.ecn = connection.ecn and flags & (ACK | ECE | CWR) == ACK | ECE
     sender.set_window(seg.seq, seg.ack if flags & ACK else sender.iss, seg.window)
     if not flags & ACK:
         connection.move(Cause.SYN_ARRIVED, now)

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Final
 
 from stack.clock import Instant
 from stack.octets import Octets
+from stack.transport.flow import ECT_0
 from stack.transport.tcp.scoreboard import Sent
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import State
 from stack.wire import tcp_options
-from stack.wire.tcp import ACK, FIN, PSH, RST, SYN
+from stack.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN
 from stack.wire.tcp_options import TcpOptions
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def send_syn(connection: "Connection", now: Instant) -> None:
         ts_ecr=timestamps.recent if timestamps is not None and answers else 0,
     )
     flags = SYN | ACK if answers else SYN
+    if connection.ecn:
+        flags |= ECE if answers else ECE | CWR
     window = receiver.initial_window_field()
     options = tcp_options.build(offered)
     ack = receiver.nxt if answers else 0
@@ -154,6 +157,8 @@ def send_syn(connection: "Connection", now: Instant) -> None:
         sender.on_syn_sent(now)
         connection.counters["TcpOutSegs"] += 1
     else:
+        if not answers:
+            flags &= ~(ECE | CWR)  # some middlebox may drop what asks for ECN (RFC 3168 6.1.1.1)
         sender.on_syn_repeated(now)
         connection.counters["TcpRetransSegs"] += 1
     connection.path.send(sender.iss, ack, flags, window, options, b"", receiver.mss, now)
@@ -173,9 +178,12 @@ def _send_text(connection: "Connection", length: int, fin: bool, now: Instant) -
     flags = ACK
     if length == sender.unsent:
         flags |= (PSH if length else 0) | (FIN if fin else 0)
-    sent = _send(connection, sender.nxt, flags, payload, now)
+    if sender.cwr_due:
+        flags |= CWR
+    sent = _send(connection, sender.nxt, flags, payload, now, ECT_0 if connection.ecn and length else 0)
     if sent < 0:
         return -1
+    sender.cwr_due = False
     connection.counters["TcpOutSegs"] += -(-sent // sender.mss) or 1
     sender.on_sent(sent + (fin and sent == length), now)
     connection.schedule_tail_probe(now)
@@ -205,8 +213,10 @@ def _repeat(connection: "Connection", record: Sent, length: int, now: Instant) -
     return True
 
 
-def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: Instant) -> int:
+def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: Instant, ecn: int = 0) -> int:
     receiver = connection.receiver
+    if receiver.echoes_congestion:
+        flags |= ECE
     timestamps = connection.timestamps
     options = b""
     if timestamps is not None:
@@ -217,7 +227,7 @@ def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: 
         options += sack
         mss = max(mss - len(sack), 1)
     window = receiver.window_field()
-    sent = connection.path.send(seq, receiver.nxt, flags, window, options, payload, mss, now)
+    sent = connection.path.send(seq, receiver.nxt, flags, window, options, payload, mss, now, ecn)
     if sent >= 0:
         receiver.acked = receiver.nxt
         receiver.ack_due = 0

@@ -39,6 +39,7 @@ class Receiver:
         "buffer",
         "capacity",
         "delivered",
+        "echoes_congestion",
         "edge",
         "fin_at",
         "has_finished",
@@ -67,6 +68,7 @@ class Receiver:
         self.delivered = 0
         self.fin_at: int | None = None
         self.has_finished = False  # the FIN has been processed: nothing more can come
+        self.echoes_congestion = False  # a segment came with CE, and the peer has not said CWR yet (RFC 3168 6.1.3)
         self.ack_due = 0  # octets received since the last acknowledgment was sent
 
     def start(self, irs: int) -> None:
@@ -135,6 +137,13 @@ class Receiver:
 
     def _seq_at(self, offset: int) -> int:
         return (self.nxt + offset - self.delivered) & MASK
+
+    def on_ecn(self, is_reduced: bool, is_marked: bool) -> None:
+        """The peer says that it has reduced its window (CWR); its segment came with CE."""
+        if is_reduced:
+            self.echoes_congestion = False
+        if is_marked:
+            self.echoes_congestion = True
 
     def accept(self, payload: Octets) -> int:
         """Take octets that lie at RCV.NXT, and what they join up with; returns by how much RCV.NXT moved."""

@@ -291,6 +291,8 @@ class Recovery:
         self._frto = Frto.OFF
 
     def _undo(self, congestion: CongestionControl, now: Instant) -> None:
+        if self.active:
+            self.rack.reordering_seen = True  # what was sent again had only been late
         self._may_undo = False
         self._frto = Frto.OFF
         self.phase = Phase.OPEN
