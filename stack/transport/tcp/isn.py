@@ -9,19 +9,20 @@ from stack.transport.flow import FlowKey
 from stack.transport.tcp.sequence import MASK
 
 _TICK: Final = 4 * MICROSECOND  # M of RFC 6528 section 3
-_FLOW = struct.Struct("!IHIH")
+_FLOW: Final = struct.Struct("!IHIH")
 
 
 def initial_sequence_number(secret: bytes, key: FlowKey, now: Instant) -> int:
     """ISN = M + F(localip, localport, remoteip, remoteport, secretkey), with BLAKE2s for F."""
-    return now // _TICK + _keyed(secret, b"isn", key) & MASK
+    return now // _TICK + keyed_hash(secret, b"isn", key) & MASK
 
 
 def timestamp_offset(secret: bytes, key: FlowKey) -> int:
     """What is added to the clock of 1 ms in this connection's time stamps: it hides how long we have been up."""
-    return _keyed(secret, b"ts", key)
+    return keyed_hash(secret, b"ts", key)
 
 
-def _keyed(secret: bytes, purpose: bytes, key: FlowKey) -> int:
-    digest = blake2s(_FLOW.pack(*key), digest_size=4, key=secret[:32], person=purpose)
+def keyed_hash(secret: bytes, purpose: bytes, key: FlowKey, more: bytes = b"") -> int:
+    """32 bits that only who knows the secret can tell from the flow and `more`; another `purpose`, other bits."""
+    digest = blake2s(_FLOW.pack(*key) + more, digest_size=4, key=secret[:32], person=purpose)
     return int.from_bytes(digest.digest(), "big")

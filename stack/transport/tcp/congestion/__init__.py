@@ -4,12 +4,16 @@ from collections.abc import Callable
 from typing import Final
 
 from stack.errors import ConfigurationError
+from stack.transport.tcp.congestion.cubic import Cubic
 from stack.transport.tcp.congestion.interface import AckSample, CongestionControl
 from stack.transport.tcp.congestion.newreno import NewReno
 
 __all__ = ["ALGORITHMS", "AckSample", "CongestionControl", "congestion_control"]
 
-ALGORITHMS: Final[dict[str, Callable[[int, int], CongestionControl]]] = {NewReno.name: NewReno}
+ALGORITHMS: Final[dict[str, Callable[[int, int], CongestionControl]]] = {
+    Cubic.name: Cubic,
+    NewReno.name: NewReno,
+}
 
 
 def congestion_control(name: str, mss: int, initial_segments: int) -> CongestionControl:

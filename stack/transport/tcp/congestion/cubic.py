@@ -1,0 +1,125 @@
+"""CUBIC (RFC 9438), with HyStart++ (RFC 9406) in slow start.
+
+After a reduction cwnd returns to where it was along a cubic of the time, flat around that point, so that growth does
+not depend on the round-trip time; where Reno would be faster, it is as fast as Reno. Windows are in octets here, in
+segments in the RFC: C is multiplied by the MSS.
+"""
+
+from typing import Final
+
+from stack.clock import SECOND, Duration, Instant
+from stack.transport.tcp.congestion.hystart import HyStart
+from stack.transport.tcp.congestion.interface import AckSample
+from stack.transport.tcp.congestion.newreno import UNLIMITED, initial_window
+
+_C: Final = 0.4  # segments per cubic second (RFC 9438 5)
+_BETA: Final = 0.7  # RFC 9438 4.6
+_ALPHA: Final = 3 * (1 - _BETA) / (1 + _BETA)  # what makes the Reno-friendly window as fast as Reno (4.3)
+
+
+class Cubic:
+    """RFC 9438; `w_max` and the windows in octets, times in nanoseconds."""
+
+    name = "cubic"
+    owns_recovery = False
+    __slots__ = (
+        "_credit", "_epoch", "_hystart", "_initial_window", "_k", "_prior", "_rtt", "_w_est", "_w_max", "cwnd", "mss",
+        "pacing_rate", "ssthresh",
+    )  # fmt: skip
+
+    def __init__(self, mss: int, initial_segments: int) -> None:
+        self.mss = mss
+        self._initial_window = initial_window(mss, initial_segments)
+        self.cwnd = self._initial_window
+        self.ssthresh = UNLIMITED
+        self.pacing_rate = 0
+        self._hystart: HyStart | None = HyStart()  # only in the first slow start (RFC 9406 4.3)
+        self._epoch: Instant | None = None  # when this stage of congestion avoidance began
+        self._k = 0.0  # seconds from there to W_max
+        self._w_max = 0.0
+        self._w_est = 0.0
+        self._credit = 0.0  # octets of growth not yet worth one
+        self._rtt: Duration = 0
+        self._prior = (self.cwnd, self.ssthresh, self._w_max)
+
+    def on_ack(self, sample: AckSample) -> None:
+        """Grow, unless cwnd was not what held the sender back (4.2: only when cwnd is fully used)."""
+        if sample.rtt is not None:
+            self._rtt = sample.rtt
+        if not sample.is_cwnd_limited:
+            return
+        if self.cwnd < self.ssthresh:
+            self._grow_slow_start(sample)
+        else:
+            self._grow_cubic(sample)
+
+    def on_loss(self, flight: int, now: Instant) -> None:
+        """4.6, with fast convergence (4.7): a flow that has less than last time leaves room for others."""
+        self._reduce()
+        self.cwnd = self.ssthresh
+
+    def on_timeout(self, flight: int, now: Instant) -> None:
+        """4.8: slow start from one segment."""
+        self._reduce()
+        self.cwnd = self.mss
+
+    def on_idle(self, idle: Duration, now: Instant) -> None:
+        """The restart window (RFC 5681 4.1); the time of silence does not count for the cubic (RFC 9438 5.8)."""
+        self.cwnd = min(self.cwnd, self._initial_window)
+        if self._epoch is not None:
+            self._epoch = min(self._epoch + idle, now)
+
+    def undo(self, now: Instant) -> None:
+        """4.9: the reduction was spurious."""
+        cwnd, ssthresh, w_max = self._prior
+        self.cwnd = max(self.cwnd, cwnd)
+        self.ssthresh = max(self.ssthresh, ssthresh)
+        self._w_max = w_max
+        self._epoch = None
+
+    def _grow_slow_start(self, sample: AckSample) -> None:
+        if self._hystart is None:
+            self.cwnd = min(self.cwnd + sample.acked, max(self.ssthresh, self.cwnd))
+            return
+        growth = self._hystart.growth(sample)
+        if growth < 0:
+            self.ssthresh = self.cwnd
+            self._hystart = None
+        else:
+            self.cwnd = min(self.cwnd + growth, UNLIMITED)
+
+    def _grow_cubic(self, sample: AckSample) -> None:
+        cwnd, acked = self.cwnd, sample.acked
+        epoch = self._begin_epoch(sample.now) if self._epoch is None else self._epoch
+        elapsed = (sample.now + self._rtt - epoch) / SECOND
+        # W_cubic(t + RTT), which 4.2 bounds between cwnd and 1.5 cwnd.
+        target = _C * self.mss * (elapsed - self._k) ** 3 + self._w_max
+        target = min(max(target, cwnd), 1.5 * cwnd)
+        # From W_max on, alpha is 1: a flow that probes for more is no slower than Reno (4.3).
+        self._w_est += (1.0 if self._w_est >= self._w_max else _ALPHA) * self.mss * acked / cwnd
+        if self._w_est > target:
+            self.cwnd = min(max(int(self._w_est), cwnd), UNLIMITED)
+            return
+        self._credit += (target - cwnd) * acked / cwnd
+        if self._credit >= 1:
+            self.cwnd = min(cwnd + int(self._credit), UNLIMITED)
+            self._credit %= 1
+
+    def _begin_epoch(self, now: Instant) -> Instant:
+        self._epoch = now
+        self._w_est = float(self.cwnd)
+        self._credit = 0.0
+        if self._w_max <= self.cwnd:  # slow start, or an undo, has brought us beyond: the cubic begins here
+            self._w_max = float(self.cwnd)
+            self._k = 0.0
+        else:
+            self._k = ((self._w_max - self.cwnd) / (_C * self.mss)) ** (1 / 3)
+        return now
+
+    def _reduce(self) -> None:
+        cwnd = self.cwnd
+        self._prior = (cwnd, self.ssthresh, self._w_max)
+        self._w_max = cwnd * (1 + _BETA) / 2 if cwnd < self._w_max else float(cwnd)
+        self.ssthresh = max(int(cwnd * _BETA), 2 * self.mss)
+        self._epoch = None
+        self._hystart = None
