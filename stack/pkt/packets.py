@@ -36,7 +36,8 @@ class Flow:
     remote_port: int
     local_isn: int = 0
     shown_isn: int = 0  # what the script writes for it
-    remote_isn: int | None = None
+    remote_isn: int = 0
+    is_open: bool = False  # the host has acknowledged the SYN that this is from
     last_sent: tuple[int, int] = (0, 0)  # sequence number and length of the segment that the host sent last
     stamps: dict[int, int] = field(default_factory=dict)  # our time stamps, by what the script writes for them
     stamp_shift: int | None = None  # a time stamp of ours less what the script writes for it
@@ -49,7 +50,7 @@ class Flow:
     def base(self, flags: int, local: bool) -> int:
         """What to add to a number of the script: those of a SYN are not relative."""
         if not local:
-            return 0 if flags & tcp.SYN else self.remote_isn or 0
+            return 0 if flags & tcp.SYN else self.remote_isn
         return self.local_isn - self.shown_isn if flags & tcp.SYN else self.local_isn
 
 
@@ -60,7 +61,7 @@ def frames_of(packet: Packet, flow: Flow, settings: Settings) -> list[bytes]:
     """The frames of a packet that arrives: more than one where it is longer than the link's MTU."""
     remote, local = settings.remote_ip, settings.local_ip
     if isinstance(packet, TcpPacket):
-        if packet.flags & tcp.SYN and flow.remote_isn is None:
+        if packet.flags & tcp.SYN and not flow.is_open:
             flow.remote_isn = packet.seq
         contents = [_segment(each, flow, settings) for each in _cut(packet, flow, settings.mtu)]
         return [_frame(packet.ip, PROTOCOL_TCP, each, settings) for each in contents]
@@ -87,7 +88,7 @@ def _segment(packet: TcpPacket, flow: Flow, settings: Settings) -> bytes:
     ack = (packet.ack + flow.base(packet.flags, local=True)) & _MASK if packet.flags & tcp.ACK else 0
     options = _options(packet, flow)
     offset = tcp.HEADER_LENGTH + len(options) << 2
-    first = (seq - (flow.remote_isn or 0) - (not packet.flags & tcp.SYN)) & _MASK
+    first = (seq - flow.remote_isn - (not packet.flags & tcp.SYN)) & _MASK
     head = _TCP.pack(*ports, seq, ack, offset, packet.flags, packet.window or 0, 0, packet.urgent or 0)
     octets = bytearray(head + options + pattern(first, packet.length))
     checksum = internet_checksum(octets, _pseudo(settings.remote_ip, settings.local_ip, octets))
@@ -165,8 +166,10 @@ def packet_of(header: Ipv4Header, content: Octets, flow: Flow) -> Packet:
         return IcmpPacket(False, message.type, message.code, mtu, identifier, None, ip)
     segment = tcp.parse(content, header.src, header.dst)
     flags = segment.flags
-    if flags & tcp.SYN and segment.seq != flow.local_isn:
+    if flags & tcp.SYN:
         _begin(flow, segment)
+    elif flags & tcp.RST == 0:
+        flow.is_open = True
     flow.last_sent = segment.seq, len(segment.payload)
     seq = (segment.seq - flow.base(flags, local=True)) & _MASK
     if flags & tcp.RST and flags & tcp.ACK and not segment.seq:
@@ -180,11 +183,13 @@ def packet_of(header: Ipv4Header, content: Octets, flow: Flow) -> Packet:
 
 
 def _begin(flow: Flow, segment: tcp.Segment) -> None:
-    """A SYN with a new initial sequence number: the ports may have been used before, after a TIME-WAIT."""
-    flow.local_isn = segment.seq
-    flow.stamps.clear()
-    flow.stamp_shift = None
-    if segment.flags & tcp.ACK:
+    """A SYN of the host; its ports may have been used before, until a TIME-WAIT."""
+    if segment.seq != flow.local_isn:
+        flow.local_isn = segment.seq
+        flow.stamps.clear()
+        flow.stamp_shift = None
+    flow.is_open = segment.flags & tcp.ACK != 0
+    if flow.is_open:
         flow.remote_isn = (segment.ack - 1) & _MASK
 
 
@@ -204,7 +209,7 @@ def _parse_options(content: Octets) -> list[Option]:
 
 def _relative(option: Option, flow: Flow) -> Option:
     if option.kind == tcp_options.SACK:
-        return replace(option, numbers=tuple((number - (flow.remote_isn or 0)) & _MASK for number in option.numbers))
+        return replace(option, numbers=tuple((number - flow.remote_isn) & _MASK for number in option.numbers))
     if option.kind == tcp_options.TIMESTAMPS and flow.stamp_shift is not None:
         val, ecr = option.numbers
         return replace(option, numbers=((val - flow.stamp_shift) & _MASK, ecr))

@@ -127,11 +127,11 @@ class Runner:
     def _start(self, event: Event, call: Call, ends: Instant | None) -> None:
         if self._pending is not None:
             self._fail(f"{self._pending.call} still waits")
-        if call.name in ("listen", "connect"):
-            self._flow = None
-        self._sockets.now = self._now
+        latest = self._sockets.latest
         self._pending = _Pending(event, call, self._sockets.call(call), ends)
         self._resume()
+        if call.name == "listen" or (call.name == "connect" and self._sockets.latest is not latest):
+            self._flow = None  # packets without ports now mean the connection that comes next
         if self._pending is not None and ends is None:
             self._fail(f"{call} waits: give it a time to end, as in +0...0.1")
         self._settle()
