@@ -36,7 +36,7 @@ from stack.transport.flow import FlowKey, Path, RandomSource
 from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.listener import Listener
 from stack.transport.tcp.protocol import Tcp
-from stack.transport.udp import Udp, UdpSocket
+from stack.transport.udp import Datagram, Udp, UdpSocket
 from stack.wire import icmp, tcp_options
 from stack.wire import tcp as tcp_wire
 from stack.wire.ipv4 import PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, Ipv4Header
@@ -224,13 +224,23 @@ class Host:
             self._check_own(address)
         return self._udp.bind(port, UNSPECIFIED if address is None else address)
 
-    def send_datagram(self, socket: UdpSocket, data: Octets, address: Ipv4Address, port: int, now: Instant) -> None:
-        """Send one datagram. Raises OSError."""
+    def send_datagram(
+        self,
+        socket: UdpSocket,
+        data: Octets,
+        address: Ipv4Address,
+        port: int,
+        now: Instant,
+        source: Ipv4Address | None = None,
+    ) -> None:
+        """Send one datagram, from `source` where a socket of all addresses answers what came to one. Raises OSError."""
         self._now = now
-        self._udp.send(socket, data, address, port, now)
+        if source is not None:
+            self._check_own(source)
+        self._udp.send(socket, data, address, port, now, source)
 
-    def receive_datagram(self, socket: UdpSocket) -> tuple[bytes, Ipv4Address, int] | None:
-        """The oldest datagram that has arrived, with its source; None when there is none. Raises OSError."""
+    def receive_datagram(self, socket: UdpSocket) -> Datagram | None:
+        """The oldest datagram that has arrived; None when there is none. Raises OSError."""
         return self._udp.receive_datagram(socket)
 
     def close_udp(self, socket: UdpSocket, now: Instant) -> None:
@@ -333,9 +343,9 @@ class Host:
         if self.on_echo_reply is not None:
             self.on_echo_reply(source, identifier, sequence, data, now)
 
-    def _on_unreachable(self, packets: list[bytes], now: Instant) -> None:
-        """A next hop does not answer ARP: tell those whose packets waited for it."""
-        for packet in packets:
+    def _on_unreachable(self, next_hop: Ipv4Address, packets: list[bytes], now: Instant) -> None:
+        """A next hop does not answer ARP: tell those whose packets waited for it and cannot go another way."""
+        for packet in self._ipv4.on_dead_next_hop(next_hop, packets, now):
             self._icmp.on_next_hop_unreachable(packet, now)
 
     def _check_own(self, address: Ipv4Address) -> None:

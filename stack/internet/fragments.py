@@ -1,4 +1,4 @@
-"""Putting fragments together again (RFC 791 3.2, RFC 815).
+"""Naming what is fragmented (RFC 6864), and putting fragments together again (RFC 791 3.2, RFC 815).
 
 Fragments of one datagram share source, destination, protocol and identification. What is held is bounded in time, in
 memory and per source. Overlap policy: fragments that overlap, unless one is an exact copy of another, make the whole
@@ -8,16 +8,19 @@ every way of choosing which octets win has been used to get past a firewall (RFC
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from stack.addresses import Ipv4Address
-from stack.clock import Instant, Timer, TimerQueue
+from stack.clock import SECOND, Instant, Timer, TimerQueue
 from stack.config import Ipv4Config
 from stack.counters import Counters
 from stack.wire.ipv4 import MAXIMUM_LENGTH, Ipv4Header
 
 _Key: TypeAlias = tuple[int, int, int, int]
-_OVERHEAD = 256  # what one fragment costs besides its octets, so that many empty ones are bounded too
+_IDENTIFICATIONS: Final = 65536
+_BLOCK: Final = 256  # identifications that share one record of when the last of them was used
+_LIFETIME: Final = 120 * SECOND  # RFC 6864 4.3: the maximum datagram lifetime
+_OVERHEAD: Final = 256  # what one fragment costs besides its octets, so that many empty ones are bounded too
 
 
 @dataclass(slots=True)
@@ -28,6 +31,31 @@ class _Datagram:
     size: int | None = None  # known once the last fragment is here
     memory: int = 0
     spoiled: bool = False
+
+
+class Identifications:
+    """Identifications of what may be fragmented: none twice within the lifetime of a datagram (RFC 6864 4.3).
+
+    One counter serves all destinations. It runs in blocks, and a block is used again only when its last use is long
+    enough ago: that bounds the rate, as RFC 6864 5.2 asks, at about 546 a second.
+    """
+
+    __slots__ = ("_next", "_used_at")
+
+    def __init__(self, start: int) -> None:
+        self._next = start
+        self._used_at: list[Instant | None] = [None] * (_IDENTIFICATIONS // _BLOCK)
+
+    def take(self, now: Instant) -> int | None:
+        """An identification, or None when all have been used too lately."""
+        identification = self._next
+        block, place = divmod(identification, _BLOCK)
+        used_at = self._used_at[block]
+        if not place and used_at is not None and now - used_at < _LIFETIME:
+            return None
+        self._used_at[block] = now
+        self._next = (identification + 1) % _IDENTIFICATIONS
+        return identification
 
 
 class Reassembler:

@@ -11,12 +11,12 @@ from stack.clock import Instant, TimerQueue
 from stack.config import Ipv4Config
 from stack.counters import Counters
 from stack.errors import ChecksumMismatch, MalformedPacket
-from stack.internet.fragments import Reassembler
+from stack.internet.fragments import Identifications, Reassembler
 from stack.internet.path_mtu import PathMtu
 from stack.internet.routing import LinkInterface, Route, RoutingTable
 from stack.octets import Octets
 from stack.wire import icmp, ipv4
-from stack.wire.ipv4 import Ipv4Header, MalformedOption, TruncatedPacket
+from stack.wire.ipv4 import PROTOCOL_ICMP, Ipv4Header, MalformedOption, TruncatedPacket
 
 ProtocolHandler: TypeAlias = Callable[[Ipv4Header, memoryview, bool, Instant], None]
 """handler(header, payload, was_broadcast, now): a datagram for a protocol of this host."""
@@ -64,9 +64,7 @@ class Ipv4:
         self._local = {each.address: each for each in interfaces}
         self._broadcasts = {each.network.broadcast for each in interfaces} - {None} | {LIMITED_BROADCAST}
         self._reassembler = Reassembler(config, counters, timers, self._on_reassembly_timeout)
-        # Identifications count up from a random start, one counter for all: unique per source, destination and
-        # protocol within 65,536 datagrams, which RFC 6864 asks of those that may be fragmented.
-        self._identification = random.getrandbits(16)
+        self._identifications = Identifications(random.getrandbits(16))
 
     # What is asked of it
 
@@ -85,18 +83,32 @@ class Ipv4:
 
     def source_for(self, dst: Ipv4Address) -> Ipv4Address:
         """The address of ours that faces `dst`. Raises OSError(ENETUNREACH)."""
-        if dst in self._local:
-            return dst
+        return dst if dst in self._local else self._route_or_raise(dst).source
+
+    def _route_or_raise(self, dst: Ipv4Address) -> Route:
         route = self.route(dst)
         if route is None:
+            self._counters["IpOutNoRoutes"] += 1
             raise OSError(errno.ENETUNREACH, "network is unreachable: no route to the destination")
-        return route.source
+        return route
 
     def reduce_mtu(self, dst: Ipv4Address, mtu: int, now: Instant) -> None:
         """A router reported that only `mtu` octets (0: it did not say how many) get through to `dst`."""
         route = self.route(dst)
         if route is not None:
             self.path_mtu.reduce(dst, mtu, min(route.interface.mtu, self.path_mtu.mtu(dst, now)), now)
+
+    def on_dead_next_hop(self, next_hop: Ipv4Address, packets: list[bytes], now: Instant) -> list[bytes]:
+        """`next_hop` does not answer ARP, and `packets` wait for it: those that no other gateway can take."""
+        self._routing.on_dead(next_hop)
+        stranded = []
+        for packet in packets:
+            route = self._routing.alternative(ipv4.parse_header(packet)[0].dst, next_hop)
+            if route is None:
+                stranded.append(packet)
+            else:
+                route.interface.send_packet(packet, route.next_hop, now)
+        return stranded
 
     # In
 
@@ -190,28 +202,28 @@ class Ipv4:
         dont_fragment: bool = False,
         options: bytes = b"",
     ) -> None:
-        """Send a datagram, in fragments where it must be. Raises OSError: ENETUNREACH, EADDRNOTAVAIL, EMSGSIZE."""
+        """Send a datagram, in fragments where it must be and may be.
+
+        Raises OSError: EINVAL, ENETUNREACH, EADDRNOTAVAIL, EMSGSIZE, ENOBUFS.
+        """
         self._counters["IpOutRequests"] += 1
         header = Ipv4Header(
             self.source_for(dst) if src is None else src, dst, protocol, self.config.ttl if ttl is None else ttl,
-            dont_fragment=dont_fragment, tos=tos, options=options,
+            tos=tos, options=options,
         )  # fmt: skip
-        if header.length + len(payload) > ipv4.MAXIMUM_LENGTH:
-            raise OSError(errno.EMSGSIZE, f"a datagram has at most {ipv4.MAXIMUM_LENGTH} octets")
+        _check(header, payload)
         if dst in self._local:
             self._loop_back(header, payload)
             return
-        route = self.route(dst)
-        if route is None:
-            self._counters["IpOutNoRoutes"] += 1
-            raise OSError(errno.ENETUNREACH, "network is unreachable: no route to the destination")
+        route = self._route_or_raise(dst)
         if not route.interface.is_bound:
             self._counters["IpOutDiscards"] += 1
             raise OSError(errno.EADDRNOTAVAIL, "the interface's address is still being probed for")
         mtu = min(route.interface.mtu, self.path_mtu.mtu(dst, now))
         if header.length + len(payload) <= mtu:
-            if not dont_fragment:
-                header.identification = self._next_identification()
+            header.dont_fragment = dont_fragment or self._is_atomic(header, payload)
+            if not header.dont_fragment:
+                header.identification = self._identify(now)
             route.interface.send_packet(ipv4.build(header, payload, fastpath.checksum), route.next_hop, now)
         elif dont_fragment:
             self._counters["IpFragFails"] += 1
@@ -220,7 +232,7 @@ class Ipv4:
             self._send_fragments(route, header, payload, mtu, now)
 
     def _send_fragments(self, route: Route, header: Ipv4Header, payload: Octets, mtu: int, now: Instant) -> None:
-        header.identification = self._next_identification()
+        header.identification = self._identify(now)
         later = _copied_options(header.options)
         view = memoryview(payload)
         offset = 0
@@ -241,9 +253,37 @@ class Ipv4:
             return
         self.loopback.append(ipv4.build(header, payload, fastpath.checksum))
 
-    def _next_identification(self) -> int:
-        self._identification = (self._identification + 1) & 0xFFFF
-        return self._identification
+    def _is_atomic(self, header: Ipv4Header, payload: Octets) -> bool:
+        """Whether a datagram that fits is to be fragmented by nobody (RFC 6864 4.1), and needs no identification.
+
+        All are, so that their path's MTU is found, but for long echoes: nothing tells a forged "fragmentation needed"
+        about one of those from a true one, so none is believed, and routers may fragment them.
+        """
+        return header.protocol != PROTOCOL_ICMP or header.length + len(payload) <= self.config.minimum_path_mtu
+
+    def _identify(self, now: Instant) -> int:
+        identification = self._identifications.take(now)
+        if identification is None:
+            self._counters["IpOutDiscards"] += 1
+            raise OSError(errno.ENOBUFS, "65,536 datagrams to be fragmented in two minutes are all there can be")
+        return identification
+
+
+def _check(header: Ipv4Header, payload: Octets) -> None:
+    """Raise OSError for a header that cannot be, EMSGSIZE for a datagram that is too long."""
+    if not 0 < header.ttl < 256:
+        raise OSError(errno.EINVAL, f"a TTL is 1 to 255, not {header.ttl}")
+    if not 0 <= header.tos < 256:
+        raise OSError(errno.EINVAL, f"the octet of the DS field is 0 to 255, not {header.tos}")
+    if header.options:
+        if len(header.options) > ipv4.MAXIMUM_OPTIONS:
+            raise OSError(errno.EINVAL, f"options have at most {ipv4.MAXIMUM_OPTIONS} octets")
+        try:
+            ipv4.parse_options(header.options)
+        except MalformedPacket as error:
+            raise OSError(errno.EINVAL, str(error)) from None
+    if header.length + len(payload) > ipv4.MAXIMUM_LENGTH:
+        raise OSError(errno.EMSGSIZE, f"a datagram has at most {ipv4.MAXIMUM_LENGTH} octets")
 
 
 def _copied_options(options: bytes) -> bytes:

@@ -51,7 +51,7 @@ class Interface:
         self.offload = config.offload
         self.tx = FrameRing.of_link(config.mtu, offload=config.offload, max_frames=_RING_FRAMES)
         self.on_ipv4: Callable[[Interface, memoryview, bool, Instant], None] | None = None
-        self.on_unreachable: Callable[[list[bytes], Instant], None] | None = None
+        self.on_unreachable: Callable[[Ipv4Address, list[bytes], Instant], None] | None = None
         self._counters = counters
         self._claim = AddressClaim(arp_config, timers, random, self._probe, self._announce)
         self.neighbors = NeighborTable(
@@ -174,6 +174,6 @@ class Interface:
         packet = ArpPacket(arp.REQUEST, self.mac, self.address, UNSPECIFIED_MAC, self.address)
         self.transmit(BROADCAST_MAC, ETHERTYPE_ARP, arp.build(packet))
 
-    def _on_resolution_failure(self, packets: list[bytes], now: Instant) -> None:
-        if packets and self.on_unreachable is not None:
-            self.on_unreachable(packets, now)
+    def _on_resolution_failure(self, neighbor: Ipv4Address, packets: list[bytes], now: Instant) -> None:
+        if self.on_unreachable is not None:
+            self.on_unreachable(neighbor, packets, now)

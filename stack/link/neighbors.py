@@ -51,7 +51,7 @@ class NeighborTable:
     """The neighbours of one interface.
 
     `request(address, mac, now)` sends an ARP request, to everybody or to `mac`; `transmit(mac, packet)` sends an
-    IPv4 packet; `fail(packets, now)` gets what waited in vain.
+    IPv4 packet; `fail(address, packets, now)` is told who does not answer, and gets what waited in vain.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class NeighborTable:
         timers: TimerQueue,
         request: Callable[[Ipv4Address, MacAddress | None, Instant], None],
         transmit: Callable[[MacAddress, bytes], None],
-        fail: Callable[[list[bytes], Instant], None],
+        fail: Callable[[Ipv4Address, list[bytes], Instant], None],
     ) -> None:
         self._config = config
         self._counters = counters
@@ -107,7 +107,7 @@ class NeighborTable:
             entry.queue.append(packet)
             self._ask(entry, now)
         elif entry.state is NeighborState.FAILED:
-            self._fail([packet], now)
+            self._fail(address, [packet], now)
         else:
             if len(entry.queue) >= self._config.queue_length:
                 entry.queue.popleft()  # RFC 1122 2.3.2.2: keep the latest
@@ -168,7 +168,7 @@ class NeighborTable:
         if entry.queue:
             packets = list(entry.queue)
             entry.queue.clear()
-            self._fail(packets, now)
+            self._fail(entry.address, packets, now)
 
     def _ask(self, entry: Neighbor, now: Instant) -> None:
         entry.requests += 1
@@ -200,4 +200,4 @@ class NeighborTable:
             entry.timer.arm(now + self._config.failed_time)
             packets = list(entry.queue)
             entry.queue.clear()
-            self._fail(packets, now)
+            self._fail(entry.address, packets, now)
