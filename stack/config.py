@@ -55,6 +55,10 @@ class Ipv4Config:
         if not 0 < self.ttl < 256:  # RFC 1122 3.2.1.7: never zero
             raise ConfigurationError(f"a TTL is 1 to 255, not {self.ttl}")
 
+    def __post_init__(self) -> None:
+        if not 0 < self.ttl < 256:  # RFC 1122 3.2.1.7: never zero
+            raise ConfigurationError(f"a TTL is 1 to 255, not {self.ttl}")
+
 
 @dataclass(frozen=True, slots=True)
 class IcmpConfig:
