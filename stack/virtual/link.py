@@ -75,7 +75,7 @@ class Channel:
         self._queue = profile.queue.make()
         self._waiting = self._queue.frames
         self._random = random.Random(seed)
-        self._losses = Losses(profile.loss, self._random)
+        self._losses = Losses(profile.loss, self._random) if profile.loss else None
         self._free_at: Instant = 0  # when the transmitter has sent the last bit of what it has taken
         self._flying: list[tuple[Instant, int, bytes]] = []
         self._order = 0
@@ -100,7 +100,8 @@ class Channel:
         elif self.profile.rate is None:
             self._fly(frame, now)
         else:
-            self._transmit(now)
+            if self._waiting:
+                self._transmit(now)
             self._queue.put(frame, now)
             if self._free_at <= now:
                 self._free_at = now
@@ -118,8 +119,10 @@ class Channel:
 
     def receive(self, now: Instant) -> list[bytes]:
         """Frames that have arrived by `now`: not all where there are very many, deadline() tells."""
-        self._transmit(now)
-        flying, arrived = self._flying, []
+        if self._waiting:
+            self._transmit(now)
+        flying = self._flying
+        arrived: list[bytes] = []
         while flying and flying[0][0] <= now and len(arrived) < _BATCH:
             arrived.append(heappop(flying)[2])
         self._counters.delivered += len(arrived)
@@ -137,7 +140,7 @@ class Channel:
     def _fly(self, frame: bytes, left: Instant) -> None:
         """The last bit of `frame` has left the transmitter at `left`."""
         profile, counters = self.profile, self._counters
-        if self._losses.next_is_lost():
+        if self._losses is not None and self._losses.next_is_lost():
             counters.lost += 1
             return
         if profile.corruption and self._random.random() < profile.corruption:

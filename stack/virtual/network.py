@@ -60,15 +60,15 @@ class Link:
 class _Station:
     """A node, and the channels that lead away from it, by port."""
 
-    __slots__ = ("cables", "node", "planned")
+    __slots__ = ("cables", "deadline", "dispatch", "node", "planned", "ports")
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.ports = range(len(node.interfaces))
         self.cables: dict[int, _Cable] = {}
         self.planned: Instant | None = None
-
-    def deadline(self) -> Instant | None:
-        return self.node.deadline()
+        self.deadline = node.deadline
+        self.dispatch = node.dispatch if isinstance(node, Host) else None  # a switch has no applications
 
     def act(self, now: Instant) -> "_Station":
         self.node.advance(now)
@@ -78,16 +78,14 @@ class _Station:
 class _Cable:
     """A channel, and where it ends."""
 
-    __slots__ = ("channel", "end", "planned", "port")
+    __slots__ = ("channel", "deadline", "end", "planned", "port")
 
     def __init__(self, channel: Channel, end: _Station, port: int) -> None:
         self.channel = channel
         self.end = end
         self.port = port
         self.planned: Instant | None = None
-
-    def deadline(self) -> Instant | None:
-        return self.channel.deadline()
+        self.deadline = channel.deadline
 
     def act(self, now: Instant) -> _Station:
         receive = self.end.node.receive
@@ -197,8 +195,8 @@ class Network:
         self.now = now = max(self.now, at)
         actor.planned = None
         station = actor.act(now)
-        if isinstance(station.node, Host):
-            station.node.dispatch(now)
+        if station.dispatch is not None:
+            station.dispatch(now)
         self._settle(station)
         if actor is not station:
             self._replan(actor)
@@ -206,15 +204,14 @@ class Network:
     def _settle(self, station: _Station) -> None:
         """Send what a node has to send, and plan when it acts next."""
         node = station.node
-        for port in range(len(node.interfaces)):
-            cable = station.cables.get(port)
+        for port in station.ports:
             while frames := node.take_frames(port):
+                cable = station.cables.get(port)
                 if cable is not None:
                     for frame in frames:
                         cable.channel.send(bytes(frame), self.now)
-                frames.clear()
-                if cable is not None:
                     self._replan(cable)
+                frames.clear()
         self._replan(station)
 
     def _replan(self, actor: _Actor) -> None:
