@@ -66,7 +66,7 @@ class Sent:
 class Lab:
     """The host under test. Its neighbours answer ARP, but for those in `silent`; requests are kept in `arps`."""
 
-    def __init__(self, *interfaces: str, routes=None, mtu=1500, **config):
+    def __init__(self, *interfaces: str, routes=None, mtu=1500, settled=True, **config):
         addresses = interfaces or ("192.0.2.1/24",)
         configured = tuple(interface(each, port, mtu) for port, each in enumerate(addresses))
         whole = HostConfig(configured, default_route(GATEWAY) if routes is None else routes, **config)
@@ -76,8 +76,9 @@ class Lab:
         self.frames: list[tuple[int, EthernetHeader, bytes]] = []
         self.arps: list[tuple[int, int, ArpPacket]] = []  # (when, port, packet)
         self.sent: list[Sent] = []
-        self.advance(10 * SECOND)  # the address is announced, or claimed
-        self.arps.clear()
+        if settled:
+            self.advance(10 * SECOND)  # the address is announced
+            self.arps.clear()
 
     @property
     def counters(self):
