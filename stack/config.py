@@ -55,10 +55,6 @@ class Ipv4Config:
         if not 0 < self.ttl < 256:  # RFC 1122 3.2.1.7: never zero
             raise ConfigurationError(f"a TTL is 1 to 255, not {self.ttl}")
 
-    def __post_init__(self) -> None:
-        if not 0 < self.ttl < 256:  # RFC 1122 3.2.1.7: never zero
-            raise ConfigurationError(f"a TTL is 1 to 255, not {self.ttl}")
-
 
 @dataclass(frozen=True, slots=True)
 class IcmpConfig:
@@ -91,7 +87,7 @@ class TcpConfig:
     maximum_segment_size: int | None = None  # None: what the interface's MTU allows
     minimum_send_mss: int = 48  # a peer that offers less is given this (Linux: tcp_min_snd_mss)
     initial_window_segments: int = 10  # RFC 6928
-    congestion: str = "newreno"
+    congestion: str = "cubic"
     nagle: bool = True
     delayed_ack: Duration = 40 * MILLISECOND  # RFC 9293 3.8.6.3 allows up to 500 ms; Linux starts at 40
     initial_rto: Duration = 1 * SECOND  # RFC 6298 2.1

@@ -236,7 +236,13 @@ def bench() -> Factory:
     def make(
         state: State | None = None, *, active: bool = False, options: TcpOptions | None = None, **config: Any
     ) -> Bench:
-        plain = {"timestamps": False, "window_scaling": False, "challenge_acks_per_second": 100}
+        # NewReno where nothing else is asked for: what RFC 5681 counts is exact.
+        plain = {
+            "congestion": "newreno",
+            "timestamps": False,
+            "window_scaling": False,
+            "challenge_acks_per_second": 100,
+        }
         made = Bench(TcpConfig(**{**plain, **config}))
         return made if state is None else made.into(state, active, options)
 

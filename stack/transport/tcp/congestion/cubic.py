@@ -55,12 +55,12 @@ class Cubic:
 
     def on_loss(self, flight: int, now: Instant) -> None:
         """4.6, with fast convergence (4.7): a flow that has less than last time leaves room for others."""
-        self._reduce()
+        self._reduce(flight)
         self.cwnd = self.ssthresh
 
     def on_timeout(self, flight: int, now: Instant) -> None:
         """4.8: slow start from one segment."""
-        self._reduce()
+        self._reduce(flight)
         self.cwnd = self.mss
 
     def on_idle(self, idle: Duration, now: Instant) -> None:
@@ -116,10 +116,10 @@ class Cubic:
             self._k = ((self._w_max - self.cwnd) / (_C * self.mss)) ** (1 / 3)
         return now
 
-    def _reduce(self) -> None:
+    def _reduce(self, flight: int) -> None:
         cwnd = self.cwnd
         self._prior = (cwnd, self.ssthresh, self._w_max)
         self._w_max = cwnd * (1 + _BETA) / 2 if cwnd < self._w_max else float(cwnd)
-        self.ssthresh = max(int(cwnd * _BETA), 2 * self.mss)
+        self.ssthresh = max(int(flight * _BETA), 2 * self.mss)
         self._epoch = None
         self._hystart = None
