@@ -6,7 +6,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tools.benchmarks import loss
+from tools.benchmarks import bulk, loss, ping, requests
 from tools.benchmarks.cases import Case, Outcome, measure, ratio
 from tools.benchmarks.space import BenchError, compile_c, enter_own_namespace, exit_in_order_on_sigterm, need
 
@@ -26,6 +27,16 @@ PACKAGES = {
     "sysctl": "procps",
     "unshare": "util-linux",
 }
+FURTHER_PACKAGES = {"curl": "curl", "nginx": "nginx-light", "ping": "iputils-ping", "wrk": "wrk"}
+SUITES = {
+    "loss": "one flow over a link that loses, and two that share one",
+    "bulk": "one flow with nothing in its way",
+    "requests": "HTTP requests of 64 octets",
+    "ping": "ICMP echo",
+    "memory": "idle connections",
+}
+NICENESS = 10  # by which we go before the machine's other work, where we may: it is not what is measured
+WIDTH = 160  # columns of the table where there is no terminal
 SETUP_SECONDS = 2.0  # of one run
 
 
@@ -34,9 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = _parse(given)
     try:
-        need(PACKAGES)
+        need(PACKAGES if options.what == "loss" else PACKAGES | FURTHER_PACKAGES)
         enter_own_namespace("tools.benchmarks", given)
         exit_in_order_on_sigterm()
+        with suppress(PermissionError):
+            os.nice(-NICENESS)
         with tempfile.TemporaryDirectory(prefix="tapstack-bench-") as folder:
             outcomes = _measure(_cases(options, Path(folder)), 1 if options.quick else 3)
     except BenchError as error:
@@ -53,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__)
-    parser.add_argument("what", choices=["loss"], help="loss: one flow over a link that loses, two that share one")
+    about = "; ".join(f"{name}: {text}" for name, text in SUITES.items())
+    parser.add_argument("what", nargs="?", choices=["all", *SUITES], default="all", help=about)
     parser.add_argument("--quick", action="store_true", help="one short run of each instead of the median of three")
     parser.add_argument("--only", metavar="TEXT", default="", help="only cases that have TEXT in their heading or name")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every run, and all that was counted, to FILE")
@@ -61,7 +75,16 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _cases(options: argparse.Namespace, folder: Path) -> list[Case]:
-    found = loss.cases(compile_c("link.c", folder), 3.0 if options.quick else 10.0)
+    link, pump = compile_c("link.c", folder), compile_c("pump.c", folder)
+    quick = options.quick
+    suites: dict[str, Callable[[], Iterator[Case]]] = {
+        "loss": lambda: loss.cases(link, 3.0 if quick else 10.0),
+        "bulk": lambda: bulk.cases(pump, 1.0 if quick else 2.0),
+        "requests": lambda: requests.cases(folder, 1 if quick else 3),
+        "ping": lambda: ping.cases(pump),
+        "memory": lambda: requests.memory_cases(folder),
+    }
+    found = [case for name, make in suites.items() if options.what in ("all", name) for case in make()]
     chosen = [case for case in found if options.only in f"{case.group}: {case.name}"]
     if not chosen:
         raise BenchError(f"no case has {options.only!r} in its name")
@@ -85,8 +108,9 @@ def _measure(cases: Sequence[Case], repetitions: int) -> list[Outcome]:
 
 def _show(outcomes: Sequence[Outcome]) -> None:
     table = Table("case", "", "median", "", "ratio", "lowest", "highest", "", box=None, pad_edge=False)
-    for column in (2, 4, 5, 6):
-        table.columns[column].justify = "right"
+    for number, column in enumerate(table.columns):
+        column.no_wrap = True
+        column.justify = "right" if number in (2, 4, 5, 6) else "left"
     group = None
     for outcome in outcomes:
         case, values = outcome.case, [figure.value for figure in outcome.figures]
@@ -102,7 +126,8 @@ def _show(outcomes: Sequence[Outcome]) -> None:
             outcome.middle.remark,
         )
         group = case.group
-    Console().print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else WIDTH)
 
 
 def _number(value: float) -> str:

@@ -89,8 +89,8 @@ def _transfer(
 ) -> tuple[list[float], dict[str, Any]]:
     """Goodput in Mbit/s of each of `flows` (sender, receiver), and all that the processes have counted."""
     with Stage() as stage:
-        senders, receivers, descriptors = [], [], []
-        ends: list[socket.socket] = []
+        senders, receivers = list[Process](), list[Process]()
+        descriptors, ends = list[int](), list[socket.socket]()
         for number, (sender, receiver) in enumerate(flows):
             left, right = f"10.9.{number}.1", f"10.9.{number}.2"
             start_left = _End(stage, sender, f"left{number}", left, descriptors, ends)

@@ -95,7 +95,7 @@ class Process:
     def wait_for(self, line: str) -> None:
         """Wait until it has said `line`. Raises BenchError."""
         if self._read(PATIENCE) != line:
-            raise self._failure()
+            raise self.failure("it has ended")
 
     def tell(self, line: str) -> None:
         """Give it a line."""
@@ -110,7 +110,7 @@ class Process:
         try:
             return json.loads(self._read(within))
         except ValueError:
-            raise self._failure() from None
+            raise self.failure("it has ended without a result") from None
 
     def _read(self, within: float) -> str:
         assert self._process.stdout
@@ -121,9 +121,10 @@ class Process:
     def _name(self) -> str:
         return " ".join(self._command)
 
-    def _failure(self) -> BenchError:
+    def failure(self, why: str) -> BenchError:
+        """What to raise when it does not do what it should: with what it has said itself, or else `why`."""
         self._errors.seek(0)
-        return BenchError(f"{self._name} failed: {self._errors.read().strip() or self._process.poll()}")
+        return BenchError(f"{self._name} failed: {self._errors.read().strip() or why}")
 
     def close(self) -> None:
         """End it, now."""
@@ -181,15 +182,20 @@ class Stage(AbstractContextManager["Stage"]):
         """A network namespace: a machine of its own, as far as the Linux kernel's TCP goes."""
         return Kernel(self)
 
-    def tap(self, name: str, kernel: "Kernel", address: str) -> Tap:
+    def tap(self, name: str, kernel: "Kernel", address: str, *, offload: bool = False) -> Tap:
         """A TAP device whose kernel side is in `kernel` and has `address` (with a prefix length)."""
-        tap = self._resources.enter_context(Tap(name))
+        tap = self._resources.enter_context(Tap(name, offload=offload))
         run("ip", "link", "set", name, "netns", str(kernel.pid))
         kernel.run("sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1")
         kernel.run("ip", "address", "add", address, "dev", name)
         # The kernel drops what its end of the device does not take: no queue of this link's is to be there.
         kernel.run("ip", "link", "set", name, "txqueuelen", "20000", "up")
         return tap
+
+    def veth(self, one: "Kernel", other: "Kernel") -> None:
+        """A pair of devices, veth0 in `one` and veth1 in `other`."""
+        peer = ["peer", "name", "veth1", "netns", str(other.pid)]
+        run("ip", "link", "add", "veth0", "netns", str(one.pid), "type", "veth", *peer)
 
 
 class Kernel:

@@ -1,15 +1,15 @@
 """One end of a bulk transfer on our TCP: a host with its driver on an end of the link, in a process of its own.
 
-    python -m tools.benchmarks.stack_peer send FD ADDRESS REMOTE
-    python -m tools.benchmarks.stack_peer receive FD ADDRESS SECONDS
+    python -m tools.benchmarks.stack_peer send FD ADDRESS REMOTE [offload]
+    python -m tools.benchmarks.stack_peer receive FD ADDRESS SECONDS [offload]
 
-The counterpart of kernel_peer, with the same conversation; FD is a socket of type SOCK_SEQPACKET, a frame a message.
+The counterpart of kernel_peer, with the same conversation; FD is a TAP device (with offload if it was opened so) or a
+socket of type SOCK_SEQPACKET.
 """
 
 import json
 import os
 import random
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -25,22 +25,25 @@ from tools.benchmarks.kernel_peer import CHUNK, PORT, Series
 
 
 class Device:
-    """The socket, as what the driver runs on."""
+    """A file descriptor, as what the driver runs on."""
 
     name = "link"
 
-    def __init__(self, end: socket.socket) -> None:
-        end.setblocking(False)
-        self.fileno = end.fileno
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
 
 
 class Peer:
     """A host, the driver that runs it, and what it found."""
 
-    def __init__(self, device: Device, address: str) -> None:
+    def __init__(self, device: Device, address: str, *, offload: bool) -> None:
         own, prefix_length = interface_address(address)
         mac = MacAddress(b"\x02\x00" + own.to_bytes(4))
-        config = HostConfig((InterfaceConfig(mac, own, prefix_length),))
+        config = HostConfig((InterfaceConfig(mac, own, prefix_length, offload=offload),))
         now = time.monotonic_ns()
         self.host = Host(config, secret=os.urandom(32), random=random.SystemRandom(), now=now)
         self.driver = Driver(self.host, device)
@@ -113,11 +116,10 @@ class Peer:
         print(json.dumps(self.found), flush=True)
 
 
-def main(role: str, fd: str, address: str, other: str) -> None:
+def main(role: str, fd: str, address: str, other: str, offload: str = "") -> None:
     """The command line."""
-    with socket.socket(fileno=int(fd)) as end:
-        peer = Peer(Device(end), address)
-        peer.run(peer.send(other) if role == "send" else peer.receive(float(other)))
+    peer = Peer(Device(int(fd)), address, offload=offload == "offload")
+    peer.run(peer.send(other) if role == "send" else peer.receive(float(other)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""Where the clients of a benchmark find their server: on our stack, or on the Linux kernel's, next door over veth."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tools.benchmarks.space import PATIENCE, BenchError, Kernel, Process, Stage
+
+PORT: Final = 80
+OURS, THEIRS = "10.77.0.2", "10.77.0.1"  # the server's and the client's address
+_NGINX: Final = """
+daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr error;
+events {{ worker_connections 8192; }}
+http {{
+    access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}; proxy_temp_path {folder};
+    fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
+    server {{ listen 80 backlog=1024; default_type application/octet-stream; location / {{ return 200 "{body}"; }} }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is ready: its process, the network namespace of its clients, and their device."""
+
+    process: Process
+    client: Kernel
+    device: str
+
+    @property
+    def url(self) -> str:
+        """What gives 64 octets."""
+        return f"http://{OURS}/bench/64"
+
+    def cpu(self) -> float:
+        """Seconds that the server's process has spent, in the kernel too."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def frames(self) -> int:
+        """Frames that have passed, in both directions."""
+        [link] = json.loads(self.client.run("ip", "-json", "-statistics", "link", "show", "dev", self.device))
+        passed: dict[str, Any] = link["stats64"]
+        return int(passed["rx"]["packets"]) + int(passed["tx"]["packets"])
+
+    def memory(self) -> int:
+        """Octets of the server's process that are in memory."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise BenchError("the server has ended")
+
+
+Starter = Callable[[Stage], Server]
+
+
+def ours(offload: str) -> Starter:
+    """`tapstack serve`, with --offload as given."""
+
+    def start(stage: Stage) -> Server:
+        kernel = stage.kernel()
+        process = kernel.start(sys.executable, "-m", "stack.cli.main", "serve", "--offload", offload)
+        return _when_ready(Server(process, kernel, "tap0"))
+
+    return start
+
+
+def nginx(folder: Path) -> Starter:
+    """nginx, one worker."""
+    configuration = folder / "nginx.conf"
+    configuration.write_text(_NGINX.format(folder=folder, body="x" * 64))
+
+    def start(stage: Stage) -> Server:
+        client, server = next_door(stage)
+        return _when_ready(Server(server.start("nginx", "-c", str(configuration)), client, "veth0"))
+
+    return start
+
+
+def small(stage: Stage) -> Server:
+    """A small httptools server on asyncio."""
+    client, server = next_door(stage)
+    return _when_ready(Server(server.start_python("kernel_http"), client, "veth0"))
+
+
+def next_door(stage: Stage, *, offload: bool = True) -> tuple[Kernel, Kernel]:
+    """A client's and a server's namespace, joined by a veth pair that cuts and sums for them if `offload`."""
+    client, server = stage.kernel(), stage.kernel()
+    stage.veth(client, server)
+    for kernel, device, address in ((client, "veth0", THEIRS), (server, "veth1", OURS)):
+        kernel.run("ip", "address", "add", f"{address}/24", "dev", device)
+        segments = [] if offload else ["gso_max_segs", "1"]
+        kernel.run("ip", "link", "set", device, *segments, "up")
+    return client, server
+
+
+def _when_ready(server: Server) -> Server:
+    """Wait until it answers. Raises BenchError."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            server.client.run("curl", "--silent", "--fail", "--noproxy", "*", "--max-time", "2", server.url)
+        except BenchError:
+            time.sleep(0.05)
+        else:
+            return server
+    raise server.process.failure("it does not answer")
