@@ -11,64 +11,42 @@ import argparse
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tools.conformance_page import (
+    DIFFERS,
+    FAILING,
+    LEVELS,
+    NOT_APPLICABLE,
+    NOT_IMPLEMENTED,
+    PROVED,
+    UNTESTED,
+    VERDICTS,
+    Finding,
+    Requirement,
+    page,
+    show_tests,
+)
 from tools.conformance_plugin import worse
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "docs" / "rfc"
+NOTES = ROOT / "docs" / "conformance-notes.md"
 PAGE = ROOT / "docs" / "conformance.md"
 
-PROVED, FAILING, UNTESTED, DIFFERS, NOT_IMPLEMENTED = VERDICTS = (
-    "proved",
-    "failing",
-    "untested",
-    "differs",
-    "not implemented",
-)
-
-INTRODUCTION = """\
-# Conformance
-
-Which requirement of which RFC a test proves. Made by `tools/conformance` from a run of the tests and the catalogue in
-[docs/rfc](rfc/README.md); not to be edited by hand.
-
-- **proved**: at least one test names the requirement, and all that do pass, on the C fastpath and on the Python one.
-- **failing**: a test that names it fails.
-- **differs**: we do otherwise on purpose; the reason is given.
-- **not implemented**: no code for it in this release; the reason is given.
-- **untested**: nobody has shown it yet. There may be code for it.
-"""
+OURS = (DIFFERS, NOT_IMPLEMENTED, NOT_APPLICABLE)
+_NOTE = re.compile(r"\| `(?P<id>[^`]+)` \| (?P<what>[^|]*?)(?:: (?P<value>[^|]*?))? \|")
 
 
 class ConformanceError(Exception):
     """The inputs contradict one another; the message says where."""
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """A row of requirements.csv."""
-
-    id: str
-    rfc: str
-    section: str
-    level: str
-    layer: str
-    statement: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What we can say of one requirement; `evidence` is the names of tests, or the reason."""
-
-    verdict: str
-    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +67,10 @@ class Rule:
 def read_catalogue(folder: Path) -> tuple[list[Requirement], dict[str, str], dict[str, set[str]], list[Rule]]:
     """The requirements, the RFCs' titles, each requirement's aliases, and our verdicts."""
     with (folder / "requirements.csv").open(newline="") as file:
-        rows = [Requirement(**{k: v for k, v in row.items() if k != "how_to_test"}) for row in csv.DictReader(file)]
+        rows = [
+            Requirement(row["id"], row["rfc"], row["section"], row["level"], row["layer"], row["statement"])
+            for row in csv.DictReader(file)
+        ]
     with (folder / "rfcs.csv").open(newline="") as file:
         titles = {row["rfc"]: row["title"] for row in csv.DictReader(file)}
     aliases: dict[str, set[str]] = defaultdict(set)
@@ -104,12 +85,36 @@ def read_catalogue(folder: Path) -> tuple[list[Requirement], dict[str, str], dic
 
 
 def check_rules(rules: Iterable[Rule], known: set[str]) -> None:
-    """Raises ConformanceError for a verdict or an id that does not exist."""
+    """Raises ConformanceError for a verdict or an id that does not exist, and for an id that two rules name."""
+    named: Counter[str] = Counter()
     for rule in rules:
-        if rule.verdict not in (DIFFERS, NOT_IMPLEMENTED):
-            raise ConformanceError(f"verdicts.toml: {rule.verdict!r} is neither {DIFFERS!r} nor {NOT_IMPLEMENTED!r}")
+        if rule.verdict not in OURS:
+            raise ConformanceError(f"verdicts.toml: {rule.verdict!r} is none of {', '.join(map(repr, OURS))}")
         for unknown in sorted(set(rule.ids) - known):
             raise ConformanceError(f"verdicts.toml: no requirement {unknown!r} in requirements.csv")
+        named.update(rule.ids)
+    for id, count in named.items():
+        if count > 1:
+            raise ConformanceError(f"verdicts.toml names {id!r} {count} times")
+
+
+def correct(rows: Sequence[Requirement], notes: str) -> list[Requirement]:
+    """The rows, those that the tables of conformance-notes.md name marked, and of the level that is given there.
+
+    A line of such a table is "| `id` | level: MAY | ... |", or names something else that is wrong.
+    """
+    found = {match["id"]: match for line in notes.splitlines() if (match := _NOTE.match(line))}
+    for unknown in sorted(set(found) - {row.id for row in rows}):
+        raise ConformanceError(f"conformance-notes.md: no requirement {unknown!r} in requirements.csv")
+    corrected = []
+    for row in rows:
+        note = found.get(row.id)
+        if note is not None:
+            row = replace(row, is_corrected=True, level=note["value"] if note["what"] == "level" else row.level)
+            if not any(row.level in levels for levels in LEVELS.values()):
+                raise ConformanceError(f"conformance-notes.md: {row.id} cannot have the level {row.level!r}")
+        corrected.append(row)
+    return corrected
 
 
 def read_results(paths: Iterable[Path]) -> dict[str, dict[str, str]]:
@@ -130,70 +135,26 @@ def judge(
 ) -> dict[str, Finding]:
     """The finding for every requirement. Raises ConformanceError for a row both proved and ruled out by id."""
     findings = {}
+    by_id = {id: rule for rule in rules for id in rule.ids}
     for row in rows:
         tests: dict[str, str] = {}
         for requirement in (row.id, *sorted(aliases.get(row.id, ()))):
             tests.update(results.get(requirement, {}))
         decided = [outcome for outcome in tests.values() if outcome != "skipped"]
-        rule = next((rule for rule in rules if rule.covers(row)), None)
+        rule = by_id.get(row.id) or next((rule for rule in rules if rule.covers(row)), None)
         if "failed" in decided:
             findings[row.id] = Finding(FAILING, show_tests(t for t, outcome in tests.items() if outcome == "failed"))
         elif decided:
-            if rule is not None and row.id in rule.ids:
-                raise ConformanceError(f"verdicts.toml calls {row.id} {rule.verdict!r}, and {min(tests)} proves it")
+            if row.id in by_id:
+                raise ConformanceError(
+                    f"verdicts.toml calls {row.id} {by_id[row.id].verdict!r}, and {min(tests)} proves it"
+                )
             findings[row.id] = Finding(PROVED, show_tests(t for t, outcome in tests.items() if outcome == "passed"))
         elif rule is not None:
             findings[row.id] = Finding(rule.verdict, rule.reason)
         else:
             findings[row.id] = Finding(UNTESTED, "")
     return findings
-
-
-def show_tests(tests: Iterable[str]) -> str:
-    """The tests' names, at most three, each `file::name` below tests/."""
-    names = sorted(tests)
-    shown = [f"`{name.removeprefix('tests/')}`" for name in names[:3]]
-    if len(names) > 3:
-        shown.append(f"and {len(names) - 3} more")
-    return "<br>".join(shown)
-
-
-def page(rows: Sequence[Requirement], titles: Mapping[str, str], findings: Mapping[str, Finding]) -> str:
-    """docs/conformance.md."""
-    by_rfc: dict[str, list[Requirement]] = defaultdict(list)
-    for row in rows:
-        by_rfc[row.rfc].append(row)
-    numbers = sorted(by_rfc, key=int)
-    lines = [INTRODUCTION, f"| RFC | title | rows | {' | '.join(VERDICTS)} |", f"|---|---|{'--:|' * 6}"]
-    for number in numbers:
-        counts = Counter(findings[row.id].verdict for row in by_rfc[number])
-        shown = " | ".join(str(counts[verdict] or "") for verdict in VERDICTS)
-        title = f"[{number}](#rfc-{number})" if counts[NOT_IMPLEMENTED] < len(by_rfc[number]) else number
-        lines.append(f"| {title} | {cell(titles[number])} | {len(by_rfc[number])} | {shown} |")
-    total = Counter(finding.verdict for finding in findings.values())
-    lines.append(f"| | **all** | {len(rows)} | {' | '.join(str(total[verdict]) for verdict in VERDICTS)} |")
-    for number in numbers:
-        lines += section(number, titles[number], by_rfc[number], findings)
-    return "\n".join(lines) + "\n"
-
-
-def section(number: str, title: str, rows: Sequence[Requirement], findings: Mapping[str, Finding]) -> list[str]:
-    """The part of the page on one RFC; empty when nothing of it is implemented, which the summary says already."""
-    if all(findings[row.id].verdict == NOT_IMPLEMENTED for row in rows):
-        return []
-    lines = ["", f"## RFC {number}", "", title, ""]
-    lines += ["| requirement | section | level | statement | verdict | shown by, or why |", "|---|---|---|---|---|---|"]
-    for row in rows:
-        finding = findings[row.id]
-        verdict = f"**{finding.verdict}**" if finding.verdict == FAILING else finding.verdict
-        cells = (row.id, row.section, row.level, cell(row.statement), verdict, finding.evidence)
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def cell(text: str) -> str:
-    """`text` as it may stand in a Markdown table."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def skipped(results: Mapping[str, Mapping[str, str]]) -> list[str]:
@@ -221,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         results = read_results(options.results or run_tests())
         rows, titles, aliases, rules = read_catalogue(CATALOGUE)
+        rows = correct(rows, NOTES.read_text())
         findings = judge(rows, results, aliases, rules)
     except ConformanceError as error:
         print(f"tools/conformance: {error}", file=sys.stderr)
