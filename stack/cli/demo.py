@@ -53,7 +53,7 @@ def _show(settings: ServeSettings, capture: Path) -> None:
     story = Story()
     address = show_ipv4(settings.address.address)
     story.opening(settings)
-    with _server("--capture", str(capture)):
+    with _server("--offload", "off", "--capture", str(capture)):  # every segment as a wire would carry it
         times = _ping(address)
         journey = _fetch(settings.url)
     port = int(journey["connection"]["client"].rpartition(":")[2])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stack.clock import Instant
+from stack.fastpath.offload import on_the_wire
 from stack.fastpath.ring import FrameRing
 
 _LARGEST_BATCH: Final = 64 << 10  # bulk traffic is not what it is for
@@ -30,6 +31,8 @@ class _Batch:
     octets: bytes
     starts: "array[int]"
     lengths: "array[int]"
+    gso_sizes: "array[int]"
+    checksums: "array[int]"
 
 
 class FlightRecorder:
@@ -47,14 +50,19 @@ class FlightRecorder:
         count = frames.count
         octets = bytes(frames.view[: frames.used])
         self._batches.append(
-            _Batch(now, received, port, octets, frames.starts[:count], frames.lengths[:count]),
-        )
+            _Batch(
+                now, received, port, octets,
+                frames.starts[:count], frames.lengths[:count], frames.gso_sizes[:count], frames.checksums[:count],
+            )
+        )  # fmt: skip
         self._size += len(octets)
         while self._size > self._capacity:
             self._size -= len(self._batches.popleft().octets)
 
     def frames(self) -> Iterator[RecordedFrame]:
-        """What is remembered, the oldest first."""
+        """What is remembered, the oldest first; of a link with offload, what it makes of the frames."""
         for batch in self._batches:
-            for start, length in zip(batch.starts, batch.lengths, strict=True):
-                yield RecordedFrame(batch.instant, batch.received, batch.port, batch.octets[start : start + length])
+            described = zip(batch.starts, batch.lengths, batch.gso_sizes, batch.checksums, strict=True)
+            for start, length, gso_size, checksum in described:
+                for octets in on_the_wire(batch.octets[start : start + length], gso_size, checksum):
+                    yield RecordedFrame(batch.instant, batch.received, batch.port, octets)

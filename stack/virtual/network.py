@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 from stack.clock import Instant
 from stack.errors import ConfigurationError, StackError
+from stack.fastpath.offload import wire_frames
 from stack.fastpath.ring import FrameRing
 from stack.host import Host
 from stack.virtual.link import Channel, LinkProfile
@@ -208,8 +209,8 @@ class Network:
             while frames := node.take_frames(port):
                 cable = station.cables.get(port)
                 if cable is not None:
-                    for frame in frames:
-                        cable.channel.send(bytes(frame), self.now)
+                    for frame in wire_frames(frames):
+                        cable.channel.send(frame, self.now)
                     self._replan(cable)
                 frames.clear()
         self._replan(station)
