@@ -1,13 +1,9 @@
-"""What a request's header section looks like (RFC 9112 sections 2 to 5), and why one that does not is refused.
-
-The readers know that something is wrong, and seldom which status says so. Refusals are rare, so refusal() looks at
-the octets again, with regular expressions, and takes the first fault in the order in which RFC 9112 has the parts.
-"""
+"""What a request's header section looks like (RFC 9112 sections 2 to 5)."""
 
 import re
 from typing import Final, NamedTuple, Protocol
 
-from stack.application.http.messages import METHODS, Fields, Refusal
+from stack.application.http.messages import Fields, Refusal
 
 TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 REQUEST_LINE: Final = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])\r\n" % TOKEN)
@@ -31,23 +27,6 @@ class HeadReader(Protocol):
 
     def read(self, octets: bytes) -> Head:
         """The head. Raises Refusal."""
-
-
-def refusal(octets: bytes, why: str) -> Refusal:
-    """What to answer to a header section that a reader did not take; `why` is what the reader says."""
-    line = REQUEST_LINE.match(octets)
-    if line is None:
-        return Refusal(400, "The request line is malformed.")
-    if line[3] != b"1":
-        return Refusal(505, f"HTTP/{line[3].decode()} is not spoken here: HTTP/1.1 is.")
-    codings = b",".join(
-        value for name, value in FIELD.findall(octets, line.end()) if name.lower() == b"transfer-encoding"
-    )
-    if codings and FIELDS.fullmatch(octets, line.end(), len(octets) - 2):
-        check_codings(codings)
-    if line[1].decode() not in METHODS:
-        return Refusal(501, f"The method {line[1].decode()} is not known here.")
-    return Refusal(400, f"The header section is malformed: {why}.")
 
 
 def check_codings(codings: bytes) -> None:

@@ -6,7 +6,8 @@ from typing import Final
 import h11
 
 from stack.application.http.messages import METHODS
-from stack.application.http.reading.grammar import FIELDS, REQUEST_LINE, Head, refusal
+from stack.application.http.reading.grammar import FIELDS, REQUEST_LINE, Head
+from stack.application.http.reading.refusals import refusal
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([^\r]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
 

@@ -3,7 +3,8 @@
 import httptools
 
 from stack.application.http.messages import METHODS
-from stack.application.http.reading.grammar import REQUEST_LINE, Head, refusal
+from stack.application.http.reading.grammar import REQUEST_LINE, Head
+from stack.application.http.reading.refusals import refusal
 
 
 class HttptoolsReader:
