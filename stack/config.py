@@ -77,8 +77,10 @@ class UdpConfig:
 class TcpConfig:
     """TCP (RFC 9293 and those it names), per host and, where given to listen or connect, per connection."""
 
-    receive_buffer: int = 1 << 20  # also the largest window that is ever offered
-    send_buffer: int = 1 << 20
+    receive_buffer: int = 6 << 20  # the most that it grows to, and the largest window that is ever offered
+    initial_receive_buffer: int = 128 << 10  # it grows as fast as the application reads (dynamic right-sizing)
+    send_buffer: int = 4 << 20  # the most that it grows to
+    initial_send_buffer: int = 256 << 10  # it grows with cwnd
     window_scaling: bool = True  # RFC 7323 section 2
     timestamps: bool = True  # RFC 7323 section 3
     sack: bool = True  # RFC 2018

@@ -313,7 +313,7 @@ def test_the_peers_window_is_scaled_by_its_shift(bench, shift):
 
 @pytest.mark.req("7323-ws-6", "7323-ws-9")
 def test_our_window_is_scaled_by_ours(bench, second):
-    bench = scaled(bench, 7, State.LISTEN, receive_buffer=1 << 20)
+    bench = scaled(bench, 7, State.LISTEN, receive_buffer=1 << 20, initial_receive_buffer=1 << 20)
     [reply] = bench.peer(SYN, options=TcpOptions(mss=1000, window_scale=7))
     bench.peer(ACK)
     shift = reply.options.window_scale

@@ -64,6 +64,7 @@ def test_mss_is_found_in_every_layout(bench: Bench, options: bytes) -> None:
     answer = peer.expect("SA", ack=1)
     if answer.options.ts_val is not None:
         peer.use_ts, peer.ts_val = True, 9
+    peer.host_shift = answer.options.window_scale or 0
     assert first_segment(bench, peer) == (688 if peer.use_ts else 700)
 
 
@@ -196,7 +197,7 @@ def test_an_absurd_mss_does_not_make_absurd_segments(bench: Bench, mss: int) -> 
 @pytest.mark.req("7323-ws-1", "7323-ws-3", "7323-ws-7", "7323-ws-9", "7323-ws-6")
 @pytest.mark.parametrize("wscale", [None, 0, 7])
 def test_scaling_needs_both_syns(wscale: int | None) -> None:
-    bench = Bench(TcpConfig(receive_buffer=1 << 20))
+    bench = Bench(TcpConfig(receive_buffer=1 << 20, initial_receive_buffer=1 << 20))
     listener = bench.listen()
     peer = Peer(bench)
     peer.syn(wscale=wscale)

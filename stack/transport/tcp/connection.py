@@ -16,6 +16,7 @@ from stack.octets import Octets
 from stack.transport.flow import FlowKey, Path
 from stack.transport.tcp import output, timeouts
 from stack.transport.tcp.receiver import Receiver
+from stack.transport.tcp.recovery import Phase
 from stack.transport.tcp.sender import Sender
 from stack.transport.tcp.states import Cause, State, move
 from stack.transport.tcp.timestamps import Timestamps
@@ -50,6 +51,21 @@ class ConnectionInfo:
     cwnd: int
     ssthresh: int
     congestion: str
+    phase: Phase
+    sack: bool
+    ecn: bool
+    in_flight: int  # octets in the network as far as is known: neither acknowledged in any way, nor lost
+    sacked: int
+    lost: int
+    timeouts: int  # since something was last acknowledged
+    retransmitted: int  # octets, in all
+    undone: int  # reductions of cwnd that were taken back
+    reordering_seen: bool
+    min_rtt: Duration | None
+    delivery_rate: int  # octets a second, of the last acknowledgment; 0: not known
+    pacing_rate: int  # octets a second; 0: not paced
+    acknowledged: int  # octets, in all, as is the next
+    received: int
 
 
 class Connection:
@@ -184,6 +200,7 @@ class Connection:
         receiver = self.receiver
         if receiver.buffer:
             data = receiver.buffer.read(limit)
+            receiver.on_read(len(data), self.sender.recovery.rack.min_rtt or 0, now)
             if self.state in _RECEIVING and receiver.wants_to_update():
                 self.ack_now = True
                 self.tcp.mark_dirty(self)
@@ -266,6 +283,21 @@ class Connection:
             cwnd=sender.congestion.cwnd,
             ssthresh=sender.congestion.ssthresh,
             congestion=sender.congestion.name,
+            phase=sender.recovery.phase,
+            sack=self.sack,
+            ecn=self.ecn,
+            in_flight=sender.board.pipe,
+            sacked=sender.board.sacked,
+            lost=sender.board.lost,
+            timeouts=sender.retransmissions,
+            retransmitted=sender.retransmitted,
+            undone=sender.recovery.undone,
+            reordering_seen=sender.recovery.rack.reordering_seen,
+            min_rtt=sender.recovery.rack.min_rtt,
+            delivery_rate=sender.sample.delivery_rate,
+            pacing_rate=sender.congestion.pacing_rate,
+            acknowledged=sender.board.una,
+            received=receiver.delivered,
         )
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
 """Octets that arrived ahead of a gap (RFC 9293 section 3.10.7.4, seventh).
 
-A circular store, as large as the window can be, addressed by stream offset, and a sorted list of the ranges that it
+A circular store, as large as the window, addressed by stream offset, and a sorted list of the ranges that it
 holds. An octet that is held already is kept: the first arrival wins, so that a later forgery cannot change it. The
 number of ranges is bounded: what an attacker can make us remember, and search, is bounded with it.
 """
@@ -14,18 +14,28 @@ from stack.octets import Octets
 class Reassembly:
     """The out-of-order store of one connection; it has memory only while it holds something."""
 
-    __slots__ = ("_count", "_ranges", "_store", "_window")
+    __slots__ = ("_count", "_ranges", "_store")
 
-    def __init__(self, window: int, ranges: int) -> None:
-        self._window = window
+    def __init__(self, ranges: int) -> None:
         self._ranges = array("Q", bytes(16 * ranges))
-        self._store: bytearray | None = None
+        self._store = bytearray()
         self._count = 0
+
+    def reserve(self, window: int) -> None:
+        """Make room for what lies within `window` octets from the lowest that is missing."""
+        old = self._store
+        if len(old) >= window:
+            return
+        self._store = bytearray(window)
+        for start, end in self.ranges():
+            octets = _circular(old, start, end)
+            at = start % window
+            head = octets[: window - at]
+            self._store[at : at + len(head)] = head
+            self._store[: len(octets) - len(head)] = octets[len(head) :]
 
     def insert(self, offset: int, payload: Octets) -> bool:
         """Keep `payload`, which lies at stream offset `offset`; False when it would make one range too many."""
-        if self._store is None:
-            self._store = bytearray(self._window)
         count = fastpath.reassemble(self._store, self._ranges, self._count, offset, payload)
         if count < 0:
             return False
@@ -36,14 +46,11 @@ class Reassembly:
         """Remove and return what is held from `offset` on without a gap; b"" when there is nothing."""
         while self._count and self._ranges[1] <= offset:
             self._drop_first()
-        if not self._count or self._ranges[0] > offset or self._store is None:
+        if not self._count or self._ranges[0] > offset:
             return b""
-        end = self._ranges[1]
-        size = len(self._store)
-        start, stop = offset % size, (end - 1) % size + 1
-        octets = self._store[start:stop] if start < stop else self._store[start:] + self._store[:stop]
+        octets = _circular(self._store, offset, self._ranges[1])
         self._drop_first()
-        return bytes(octets)
+        return octets
 
     def range_at(self, offset: int) -> tuple[int, int] | None:
         """The range that holds the octet at `offset`, or begins or ends there."""
@@ -69,5 +76,11 @@ class Reassembly:
         count = self._count
         self._ranges[0 : 2 * count - 2] = self._ranges[2 : 2 * count]
         self._count = count - 1
-        if not self._count:
-            self._store = None
+
+
+def _circular(store: bytearray, start: int, end: int) -> bytes:
+    """The octets [start, end) of the stream, which `store` holds."""
+    size = len(store)
+    first, last = start % size, (end - 1) % size + 1
+    view = memoryview(store)
+    return bytes(view[first:last]) if first < last else b"".join((view[first:], view[:last]))

@@ -9,6 +9,7 @@ for that (RFC 7323 2.4). Only when tiny segments have used up the slack, because
 
 from typing import Final
 
+from stack.clock import Duration, Instant
 from stack.config import TcpConfig
 from stack.octets import Octets
 from stack.transport.tcp.buffers import ReceiveBuffer
@@ -30,9 +31,12 @@ class Receiver:
 
     __slots__ = (
         "_duplicate",
+        "_most",
         "_ranges",
+        "_read",
         "_reassembly",
         "_recent",
+        "_round_at",
         "_slack",
         "ack_due",
         "acked",
@@ -51,7 +55,10 @@ class Receiver:
     )
 
     def __init__(self, config: TcpConfig, mss: int) -> None:
-        self.capacity = config.receive_buffer
+        self.capacity = min(config.initial_receive_buffer, config.receive_buffer)
+        self._most = config.receive_buffer
+        self._read = 0  # octets read by the application since
+        self._round_at: Instant = 0
         self.mss = mss  # what we announced
         self.shift = window_shift(config.receive_buffer) if config.window_scaling else 0
         self._slack = (self.capacity >> 4) + (1 << self.shift)
@@ -100,11 +107,24 @@ class Receiver:
         gain = (self._field() << self.shift) - self.window
         return gain >= min(self.capacity // 2, 2 * self.mss) or (gain > 0 and self.window < self.mss)
 
+    def on_read(self, octets: int, rtt: Duration, now: Instant) -> None:
+        """The application has read `octets`; grow so that what it reads in a round trip fills half of the buffer.
+
+        The other half is for the sender to double its rate with (dynamic right-sizing, Fisk and Feng 2001).
+        """
+        self._read += octets
+        if now - self._round_at >= rtt:
+            if self.capacity < self._most:
+                self.capacity = max(self.capacity, min(2 * self._read, self._most))
+                self._slack = (self.capacity >> 4) + (1 << self.shift)
+            self._read = 0
+            self._round_at = now
+
     def insert(self, seq: int, payload: Octets) -> bool:
         """Keep octets that arrived ahead of RCV.NXT; False when there are too many holes already."""
         if self._reassembly is None:
-            room = self.capacity + self._slack + _MAXIMUM_FIELD
-            self._reassembly = Reassembly(room, self._ranges)
+            self._reassembly = Reassembly(self._ranges)
+        self._reassembly.reserve(self.capacity + self._slack + _MAXIMUM_FIELD)
         offset = self.delivered + seq_diff(seq, self.nxt)
         held = self._reassembly.range_at(offset)
         if held is not None and offset < held[1]:

@@ -34,15 +34,16 @@ class Sender:
     """
 
     __slots__ = (
-        "app_limited_until", "base", "board", "buffer", "capacity", "congestion", "cwnd_limited_until", "cwr_due",
-        "delivered", "delivered_at", "fin_acked", "fin_queued", "first_sent_at", "iss", "last_sent_at", "max",
-        "max_wnd", "mss", "nxt", "pace_at", "probes", "progress_at", "recovery", "retransmissions", "retransmitted",
-        "rtt", "sample", "shift", "una", "wl1", "wl2", "wnd",
+        "_most", "app_limited_until", "base", "board", "buffer", "capacity", "congestion", "cwnd_limited_until",
+        "cwr_due", "delivered", "delivered_at", "fin_acked", "fin_queued", "first_sent_at", "iss", "last_sent_at",
+        "max", "max_wnd", "mss", "nxt", "pace_at", "probes", "progress_at", "recovery", "retransmissions",
+        "retransmitted", "rtt", "sample", "shift", "una", "wl1", "wl2", "wnd",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int, mss: int, now: Instant) -> None:
         self.buffer = SendBuffer()
-        self.capacity = config.send_buffer
+        self.capacity = min(config.initial_send_buffer, config.send_buffer)
+        self._most = config.send_buffer
         self.iss = self.una = self.nxt = iss
         self.max = iss
         self.base = (iss + 1) & MASK
@@ -240,6 +241,12 @@ class Sender:
         self._measure_rate(sample)
         sample.in_recovery = self.recovery.active
         return sample
+
+    def grow_buffer(self) -> None:
+        """Keep a window's worth of octets behind the one that is in flight."""
+        wanted = 2 * self.congestion.cwnd
+        if wanted > self.capacity:
+            self.capacity = max(self.capacity, min(wanted, self._most))
 
     def update_window(self, seq: int, ack: int, window: int, advances: bool) -> None:
         """Take the window of a segment unless a newer one was taken before (RFC 9293 3.10.7.4).
