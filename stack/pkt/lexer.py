@@ -45,7 +45,7 @@ class Token:
 
 def tokens(text: str, name: str) -> Iterator[Token]:
     """The tokens of `text`, without spaces and comments. Raises ScriptError."""
-    at, line = 0, 1
+    at, line, last = 0, 1, 1
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
@@ -53,9 +53,10 @@ def tokens(text: str, name: str) -> Iterator[Token]:
         kind, found = str(match.lastgroup), match[0]
         if kind != "space":
             yield Token(kind, found, line, at, match.end())
+            last = line + found.count("\n")
         line += found.count("\n")
         at = match.end()
-    yield Token("end", "", line, at, at)
+    yield Token("end", "", last, at, at)
 
 
 class Reader:

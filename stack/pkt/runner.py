@@ -80,7 +80,7 @@ class Runner:
         if self._sent:
             self._fail("a packet that no line expects", actual=self._translated(self._sent[0])[0], at=self._sent[0].at)
         if self._pending is not None:
-            self._fail(f"{self._pending.call} has not returned", event=self._pending.event)
+            self._fail_overdue(self._pending)
 
     # Events
 
@@ -181,7 +181,7 @@ class Runner:
             part, rest_after = (rest, None) if self._settings.strict_segments else first_part(rest, actual)
             names = list(differences(part, actual, self._settings.tcp_ts_tick_usecs, tolerance))
             if names:
-                self._fail(f"another packet ({', '.join(names)})", part, actual, at=sent.at)
+                self._fail(f"another packet ({', '.join(names)})", rest, actual, at=sent.at)
             if not earliest - tolerance <= sent.at <= limit:
                 due = _show(earliest) if earliest == latest else f"{_show(earliest)} to {_show(latest)}"
                 self._fail(f"a packet at the wrong time: due at {due}", part, actual, at=sent.at)
@@ -263,7 +263,7 @@ class Runner:
     def _check_overdue(self) -> None:
         pending = self._pending
         if pending is not None and self._now > self._must_end_at(pending):
-            self._fail(f"{pending.call} has not returned by {_show(pending.ends or 0)}", event=pending.event)
+            self._fail_overdue(pending)
 
     def _settle(self) -> None:
         """Something has happened: let the call that waits see it, and take what there is to send."""
@@ -296,6 +296,10 @@ class Runner:
         self._host.receive(0, [ethernet.build(to, arp.build(answer))], self._now)
 
     # What is said
+
+    def _fail_overdue(self, pending: _Pending) -> NoReturn:
+        ends = _show(pending.ends) if pending.ends is not None else "now"
+        self._fail(f"{pending.call} has not returned by {ends}", event=pending.event)
 
     def _say(self, what: object, at: Instant | None = None) -> None:
         self._tell(f"{_show(self._now if at is None else at)} {what}")

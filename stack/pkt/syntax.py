@@ -107,7 +107,7 @@ class TcpPacket:
 
     def __str__(self) -> str:
         flags = "".join(name for name, bit in FLAGS.items() if self.flags & bit) or "-"
-        text = f"{show_head(self)}{flags} {self.seq}:{self.seq + self.length}({self.length})"
+        text = f"{show_head(self)}{flags} {_octets(self.seq, self.length)}"
         if self.flags & tcp.ACK:
             text += f" ack {self.ack}"
         if self.window is not None:
@@ -151,8 +151,7 @@ class IcmpPacket:
         code = f" {codes[self.code]}" if self.code < len(codes) else f" {self.code}" if self.code else ""
         mtu = f" mtu {self.mtu}" if self.mtu else ""
         identifier = f" id {self.identifier}" if self.identifier is not None else ""
-        start, length = self.quoted or (0, 0)
-        quoted = f" [{start}:{start + length}({length})]" if self.quoted is not None else ""
+        quoted = f" [{_octets(*self.quoted)}]" if self.quoted is not None else ""
         return f"{'<' if self.inbound else '>'} {self.ip}icmp {kind}{code}{mtu}{identifier}{quoted}"
 
 
@@ -201,6 +200,10 @@ class Script:
     options: list[tuple[int, str, str]] = field(default_factory=list)
     sysctls: list[tuple[int, str, str]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+
+
+def _octets(start: int, length: int) -> str:
+    return f"{start}:{(start + length) & 0xFFFF_FFFF}({length})"
 
 
 def show_head(packet: TcpPacket | UdpPacket) -> str:
