@@ -126,8 +126,7 @@ def _show(outcomes: Sequence[Outcome]) -> None:
             outcome.middle.remark,
         )
         group = case.group
-    console = Console()
-    console.print(table, width=None if console.is_terminal else WIDTH)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
 
 
 def _number(value: float) -> str:

@@ -55,7 +55,7 @@ def _goodput(sender: Process, receiver: Process, seconds: float) -> Figure:
     for process in (receiver, sender):
         process.tell("go")
     received = receiver.result(seconds + 20)
-    details: dict[str, Any] = {"receiver": received, "sender": sender.result(20)}
+    details: dict[str, Any] = {"receiver": received, "sender": sender.result(5, close=True)}
     return Figure(received["octets"] * 8 / received["seconds"] / 1e6, details)
 
 

@@ -4,10 +4,11 @@
     python -m tools.benchmarks.kernel_peer receive SECONDS
 
 Says `ready`, begins when it is told to, and ends with a line of JSON: what it received in SECONDS from the first octet
-on, or what Linux counted (TCP_INFO) while it sent.
+on, or what Linux counted (TCP_INFO) while it sent, which it does until its standard input ends.
 """
 
 import json
+import select
 import socket
 import struct
 import sys
@@ -22,19 +23,21 @@ _NAMES = {4: "lost_now", 8: "last_data_sent", 15: "rtt", 16: "rttvar", 17: "ssth
 
 
 def send(address: str, congestion: str) -> dict[str, object]:
-    """Send to `address` until it resets the connection."""
+    """Send to `address` until standard input ends, or the peer has had enough."""
     with socket.socket() as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
         print("ready", flush=True)
         sys.stdin.readline()
         connection.connect((address, PORT))
+        connection.setblocking(False)
         octets = bytes(CHUNK)
         try:
-            while True:
-                connection.sendall(octets)
-        except OSError:
-            info = _INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size))
-            return {name: info[index] for index, name in _NAMES.items()} | {"cpu": time.process_time()}
+            while sys.stdin not in select.select([sys.stdin], [connection], [])[0]:
+                connection.send(octets)
+        except ConnectionError:
+            pass
+        info = _INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size))
+        return {name: info[index] for index, name in _NAMES.items()} | {"cpu": time.process_time()}
 
 
 def receive(seconds: float) -> dict[str, object]:

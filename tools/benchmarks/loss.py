@@ -108,7 +108,7 @@ def _transfer(
         found = [process.result(seconds + 20) for process in receivers]
         details = {
             "receivers": found,
-            "senders": [process.result(20) for process in senders],
+            "senders": [process.result(5, close=True) for process in senders],
             "link": bottleneck.result(5, close=True),
         }
         return [each["octets"] * 8 / each["seconds"] / 1e6 for each in found], details

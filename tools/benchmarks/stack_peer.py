@@ -50,7 +50,7 @@ class Peer:
         self.found: dict[str, object] = {}
 
     def send(self, remote: str) -> Callable[[], None]:
-        """What to do when told to begin: send to `remote` until it resets the connection."""
+        """What to do when told to begin: send to `remote` until standard input ends, or it has had enough."""
         octets = memoryview(bytes(CHUNK))
 
         def go_on(kinds: int, now: Instant) -> None:
