@@ -8,12 +8,14 @@ from stack.clock import MICROSECOND
 from stack.pkt.syntax import Assertion, ScriptFailure
 from stack.transport.tcp.congestion.newreno import UNLIMITED
 from stack.transport.tcp.connection import ConnectionInfo
+from stack.transport.tcp.recovery import Phase
 from stack.transport.tcp.states import State
 
 _STATES: Final = {
     State.ESTABLISHED: 1, State.SYN_SENT: 2, State.SYN_RECEIVED: 3, State.FIN_WAIT_1: 4, State.FIN_WAIT_2: 5,
     State.TIME_WAIT: 6, State.CLOSED: 7, State.CLOSE_WAIT: 8, State.LAST_ACK: 9, State.LISTEN: 10, State.CLOSING: 11,
 }  # fmt: skip
+_PHASES: Final = {Phase.OPEN: 0, Phase.RECOVERY: 3, Phase.LOSS: 4}
 _INFINITE: Final = 0x7FFF_FFFF  # Linux's ssthresh before the first loss
 
 CONSTANTS: Final = {
@@ -30,7 +32,8 @@ def _segments(info: ConnectionInfo, octets: int) -> int:
 
 FIELDS: Final[Mapping[str, Callable[[ConnectionInfo], int]]] = {
     "tcpi_state": lambda info: _STATES[info.state],
-    "tcpi_options": lambda info: info.timestamps * 1 | (info.send_window_shift or info.receive_window_shift > 0) * 4,
+    "tcpi_ca_state": lambda info: _PHASES[info.phase],
+    "tcpi_options": lambda info: info.timestamps | info.sack << 1 | (info.receive_window_shift > 0) << 2 | info.ecn << 3,
     "tcpi_snd_wscale": lambda info: info.send_window_shift,
     "tcpi_rcv_wscale": lambda info: info.receive_window_shift,
     "tcpi_snd_mss": lambda info: info.mss,
@@ -40,6 +43,17 @@ FIELDS: Final[Mapping[str, Callable[[ConnectionInfo], int]]] = {
     "tcpi_snd_cwnd": lambda info: info.cwnd // info.mss,
     "tcpi_snd_ssthresh": lambda info: _INFINITE if info.ssthresh >= UNLIMITED else info.ssthresh // info.mss,
     "tcpi_unacked": lambda info: _segments(info, info.unacknowledged),
+    "tcpi_sacked": lambda info: _segments(info, info.sacked),
+    "tcpi_lost": lambda info: _segments(info, info.lost),
+    "tcpi_retransmits": lambda info: info.timeouts,
+    "tcpi_bytes_retrans": lambda info: info.retransmitted,
+    "tcpi_total_retrans": lambda info: _segments(info, info.retransmitted),
+    "tcpi_reord_seen": lambda info: info.reordering_seen,
+    "tcpi_min_rtt": lambda info: (info.min_rtt or 0) // MICROSECOND,
+    "tcpi_delivery_rate": lambda info: info.delivery_rate,
+    "tcpi_pacing_rate": lambda info: info.pacing_rate,
+    "tcpi_bytes_acked": lambda info: info.acknowledged,
+    "tcpi_bytes_received": lambda info: info.received,
     "tcpi_notsent_bytes": lambda info: info.unsent,
     "tcpi_snd_wnd": lambda info: info.send_window,
     "tcpi_rcv_wnd": lambda info: info.receive_window,
