@@ -69,7 +69,7 @@ class Switch:
             if dst[:5] == _RESERVED and dst[5] < 0x10:
                 counters.reserved += 1
                 continue
-            known = None if is_group_mac(dst) else self._stations.get(dst)
+            known = self._stations.get(dst)  # a group is nobody's: it is never learned
             if known is None:
                 counters.flooded += 1
                 for other in range(len(self.interfaces)):

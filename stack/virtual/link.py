@@ -72,6 +72,7 @@ class Channel:
         self.profile = profile
         self.is_down = False  # what is sent then is lost; what is on its way arrives
         self._counters = LinkCounters()
+        self._rate = profile.rate or 0  # 0: frames do not wait, and pass the queue by
         self._queue = profile.queue.make()
         self._waiting = self._queue.frames
         self._random = random.Random(seed)
@@ -97,7 +98,7 @@ class Channel:
         counters.octets += len(frame)
         if self.is_down:
             counters.lost_while_down += 1
-        elif self.profile.rate is None:
+        elif not self._rate:
             self._fly(frame, now)
         else:
             if self._waiting:
@@ -130,12 +131,10 @@ class Channel:
 
     def _transmit(self, now: Instant) -> None:
         """Let the transmitter do what it has done up to `now`: a frame leaves the queue when its first bit does."""
-        rate = self.profile.rate
         while self._waiting and self._free_at <= now:
             frame = self._queue.take(self._free_at)
-            if frame is not None and rate is not None:
-                self._free_at += -(-len(frame) * _BITS * SECOND // rate)  # rounded up: never faster than `rate`
-                self._fly(frame, self._free_at)
+            self._free_at += -(-len(frame) * _BITS * SECOND // self._rate)  # rounded up: never faster than `rate`
+            self._fly(frame, self._free_at)
 
     def _fly(self, frame: bytes, left: Instant) -> None:
         """The last bit of `frame` has left the transmitter at `left`."""

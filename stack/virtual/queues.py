@@ -87,17 +87,15 @@ class Queue:
         if octets > self.most_octets:
             self.most_octets = octets
 
-    def take(self, now: Instant) -> bytes | None:
-        """The next frame to be sent, or None."""
-        if not self.frames:
-            return None
+    def take(self, now: Instant) -> bytes:
+        """The next frame to be sent; there must be one."""
         frame = self.frames.popleft()[1]
         self.octets -= len(frame)
         return frame
 
-    def _marked(self, frame: bytes | None) -> bytes | None:
+    def _marked(self, frame: bytes) -> bytes | None:
         """`frame` with CE; None where that cannot be."""
-        changed = marked(frame) if frame is not None else None
+        changed = marked(frame)
         if changed is not None and changed is not frame:
             self.marks += 1
         return changed
@@ -117,8 +115,8 @@ class CoDelQueue(Queue):
         self._dropping = False
         self._count = self._lastcount = 0
 
-    def take(self, now: Instant) -> bytes | None:
-        """The next frame to be sent, or None; those before it that have to go are dropped."""
+    def take(self, now: Instant) -> bytes:
+        """The next frame to be sent; those before it that have to go are dropped, the last of all never."""
         frame, ok_to_drop = self._dodequeue(now)
         if self._dropping:
             self._dropping = ok_to_drop
@@ -149,11 +147,8 @@ class CoDelQueue(Queue):
         self._drop_next = self._control_law(now)
         self._lastcount = self._count
 
-    def _dodequeue(self, now: Instant) -> tuple[bytes | None, bool]:
+    def _dodequeue(self, now: Instant) -> tuple[bytes, bool]:
         """The oldest frame, and whether frames have waited too long for an interval."""
-        if not self.frames:
-            self._first_above_time = None
-            return None, False
         since, frame = self.frames.popleft()
         self.octets -= len(frame)
         self._maxpacket = max(self._maxpacket, len(frame))

@@ -203,3 +203,23 @@ def test_loss_takes_time_on_the_wire():
     arrived, _ = play(LinkProfile(rate=8_000_000, loss=0.5), sending)
     assert 30 < len(arrived) < 70
     assert arrived[-1][0] > 95 * MILLISECOND
+
+
+def test_what_overtakes_a_frame_held_back_arrives_in_its_own_time():
+    profile = LinkProfile(rate=8_000_000, delay=MILLISECOND, reordering=0.3, reordering_delay=7 * MILLISECOND)
+    arrived, channel = play(profile, [(0, 200)] * 200)
+    assert channel.counters.reordered > 30
+    lateness = {at - MILLISECOND - (number_of(frame) + 1) * 200 * MICROSECOND for at, frame in arrived}
+    assert lateness == {0, 7 * MILLISECOND}
+
+
+@settings(deadline=None)
+@given(profiles, sendings)
+def test_who_asks_only_at_the_end_gets_the_same_frames(profile, sending):
+    channel, now, frames = Channel(profile, 1), 0, []
+    for number, (gap, size) in enumerate(sending):
+        now += gap * MICROSECOND
+        channel.send(numbered(number, size), now)
+    while channel.deadline() is not None:
+        frames += channel.receive(END)
+    assert frames == [frame for _, frame in play(profile, sending)[0]]

@@ -12,7 +12,7 @@ from stack.config import ArpConfig
 from stack.events import END_OF_STREAM
 from stack.transport.tcp.states import State
 from stack.virtual.link import LinkProfile
-from stack.virtual.network import Network
+from stack.virtual.network import Network, Stuck
 from stack.virtual.queues import DropTail
 from tests.virtual.hosts import SERVER, Sink, Source, make_host
 
@@ -170,3 +170,33 @@ def test_a_host_that_is_not_there():
     network.run(10 * SECOND)
     assert connection.state is State.CLOSED
     assert "does not answer" in str(connection.error)
+
+
+def test_a_host_acts_at_its_deadline_also_where_that_has_come_nearer():
+    network, client, server, _ = two_hosts()
+    fired = []
+    late, soon, other = (host.timer(fired.append) for host in (client, client, server))
+    late.arm(10 * SECOND)
+    other.arm(5 * SECOND)
+    network.settle()
+    soon.arm(3 * SECOND)
+    network.run(20 * SECOND)
+    assert fired == [3 * SECOND, 5 * SECOND, 10 * SECOND]
+
+
+def test_who_never_lets_time_go_on_is_told():
+    class Restless:
+        """A node that always wants to act at once."""
+
+        interfaces = ()
+
+        def advance(self, now):
+            pass
+
+        def deadline(self):
+            return SECOND
+
+    network = Network()
+    network.add(Restless())
+    with pytest.raises(Stuck, match="1000000000 ns"):
+        network.run(2 * SECOND)

@@ -155,3 +155,22 @@ def test_an_impossible_queue_is_refused(octets):
             model(octets=octets)
     with pytest.raises(ConfigurationError, match="interval"):
         CoDel(target=200 * MILLISECOND)
+
+
+def test_codel_counts_the_time_up_to_when_a_frame_leaves_not_when_somebody_asks():
+    channel = Channel(LinkProfile(rate=RATE, queue=CoDel()), seed=1)
+    for number in range(50):
+        channel.send(numbered(number), 0)
+    channel.receive(20 * MILLISECOND)
+    channel.receive(SECOND)
+    assert channel.counters.queue_drops == 0
+
+
+def test_codel_leaves_one_frame_alone_however_slow_the_link():
+    """A frame takes far longer than the target: only where more than it waits is there a queue (RFC 8289 5.5)."""
+    channel = Channel(LinkProfile(rate=100_000, queue=CoDel()), seed=1)
+    for number in range(2):
+        channel.send(numbered(number), 0)
+    for number in range(2, 200):
+        channel.send(numbered(number), (number - 2) * 80 * MILLISECOND)
+    assert len(channel.receive(60 * SECOND)) == 200
