@@ -212,8 +212,12 @@ class Host:
         connection.abort(now)
 
     def connections(self) -> Iterable[Connection]:
-        """Every TCP connection, in whatever state."""
+        """Every TCP connection, in whatever state, but for those that are half open."""
         return self._tcp.connections()
+
+    def half_open(self) -> Iterable[FlowKey]:
+        """Every flow in SYN-RECEIVED of which there is only the peer's SYN, and our answer."""
+        return self._tcp.half_open()
 
     # UDP and ICMP
 

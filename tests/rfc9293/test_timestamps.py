@@ -57,6 +57,7 @@ def test_the_echo_of_a_syn_is_ignored(bench):
     bench.listen()
     [reply] = bench.peer(SYN, options=TcpOptions(mss=1000, ts_val=5, ts_ecr=123456))
     assert reply.flags == SYN | ACK
+    bench.peer(ACK, at=-1, options=TcpOptions(ts_val=5, ts_ecr=123456))
     [connection] = bench.tcp.connections()
     assert connection.info().srtt is None
 

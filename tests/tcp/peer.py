@@ -252,6 +252,8 @@ class Peer:
     @property
     def state(self) -> str:
         if self.connection is None:
+            if any(self._is(key) for key in self.bench.host.half_open()):
+                return "SYN_RECEIVED"
             return next((each.state.name for each in self.bench.host.connections() if self._is(each.key)), "CLOSED")
         return str(self.connection.state.name)
 
@@ -259,7 +261,8 @@ class Peer:
         return bool((key.remote_addr, key.remote_port, key.local_port) == (self.address, self.port, self.local_port))
 
     def exists(self) -> bool:
-        return any(self._is(each.key) for each in self.bench.host.connections())
+        host = self.bench.host
+        return any(map(self._is, [*host.half_open(), *(each.key for each in host.connections())]))
 
     def _call(self, name: str, *arguments: Any) -> Any:
         result = getattr(self.bench.host, name)(self.connection, *arguments, self.bench.now)

@@ -65,37 +65,21 @@ def test_a_listener_may_have_an_address(bench: Bench) -> None:
         bench.listen(82, address=ipv4("10.9.0.99"))
 
 
-@pytest.mark.parametrize("complete", [False, True])
-def test_the_backlog_is_bounded(bench: Bench, complete: bool) -> None:
+def test_the_backlog_is_bounded(bench: Bench) -> None:
     """A SYN beyond it is not answered (Linux): the peer tries again, and later finds room."""
     listener = bench.listen(backlog=4)
-    answered = []
+    answered = 0
     for port in range(1000, 1100):
         peer = Peer(bench, port=port)
         peer.syn()
         if peer.take():
-            answered.append(peer)
-            if complete:
-                peer.send("A")
-    assert 4 <= len(answered) <= 8  # of one bound or of two, for half-open and for complete ones
-    assert bench.host.counters["TcpListenOverflows"] >= 92
-    if not complete:
-        bench.elapse(200 * SECOND)
-        assert not list(bench.host.connections())
-    else:
-        while bench.host.accept(listener):
-            pass
+            answered += 1
+            peer.send("A")
+    assert answered == 4
+    assert bench.host.counters["TcpListenOverflows"] == 96
+    while bench.host.accept(listener):
+        pass
     Peer(bench, port=2000).handshake(listener)
-
-
-def test_a_syn_flood_is_forgotten(bench: Bench) -> None:
-    bench.listen(backlog=50)
-    for port in range(1000, 1100):
-        peer = Peer(bench, port=port)
-        peer.syn()
-    assert len(list(bench.host.connections())) <= 100
-    bench.elapse(300 * SECOND)
-    assert list(bench.host.connections()) == []
 
 
 @pytest.mark.req("9293-3.10.4-CLOSE-LISTEN")

@@ -177,7 +177,8 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
             connection.counters["TcpUnacceptableAck"] += 1
             connection.tcp.reset_unacceptable(connection.key, seg, now)
             return False
-        handshake.on_handshake_ack(connection, seg, now)
+        if not handshake.on_handshake_ack(connection, seg, now):
+            return False
     elif not seq_le(ack, sender.max) or seq_diff(ack, sender.una) < -sender.max_wnd:
         # For something not yet sent, or older than any window (RFC 5961 5.2: blind data injection)
         connection.counters["TcpUnacceptableAck"] += 1

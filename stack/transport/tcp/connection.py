@@ -123,7 +123,7 @@ class Connection:
         self.counters: Counters = tcp.counters
         self.state = State.CLOSED
         self.path_mtu = path.mtu(now)
-        mss = output.announced_mss(self)
+        mss = output.announced_mss(path, config)
         self.peer_mss = mss  # until the peer's SYN says
         self.sender = Sender(config, iss, mss, now)
         self.receiver = Receiver(config, mss)

@@ -1,6 +1,6 @@
-"""How connections are opened: SEGMENT ARRIVES in LISTEN and SYN-SENT, and what the SYNs negotiate.
+"""How connections are opened: SEGMENT ARRIVES in SYN-SENT, and the way from SYN-RECEIVED to ESTABLISHED.
 
-RFC 9293 sections 3.5, 3.10.7.2 and 3.10.7.3; options by RFC 7323; reuse of a TIME-WAIT by RFC 6191.
+RFC 9293 sections 3.5 and 3.10.7.3; reuse of a TIME-WAIT by RFC 6191. LISTEN is in listener.py.
 """
 
 import errno
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 from stack.clock import SECOND, Instant
 from stack.events import ESTABLISHED
 from stack.transport.tcp import output
+from stack.transport.tcp.half_open import HalfOpen
 from stack.transport.tcp.isn import timestamp_offset
-from stack.transport.tcp.sender import DEFAULT_MSS
 from stack.transport.tcp.sequence import seq_lt
 from stack.transport.tcp.states import Cause
+from stack.transport.tcp.terms import Terms, terms
 from stack.transport.tcp.timestamps import Timestamps
 from stack.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, Segment
-from stack.wire.tcp_options import TcpOptions
 
 if TYPE_CHECKING:
     from stack.transport.tcp.connection import Connection
@@ -32,17 +32,19 @@ def open_actively(connection: "Connection", now: Instant) -> None:
     output.send_syn(connection, now)
 
 
-def open_passively(connection: "Connection", seg: Segment, now: Instant) -> None:
-    """A SYN for a listener (RFC 9293 3.10.7.2): answer it. Text that comes with it is left to be sent again."""
-    connection.counters["TcpPassiveOpens"] += 1
+def resume(connection: "Connection", half_open: HalfOpen, now: Instant) -> None:
+    """The passive OPEN, from where the listener has brought it to (RFC 9293 3.10.7.2): its SYN has been answered."""
+    sender = connection.sender
     connection.move(Cause.PASSIVE_OPEN, now)
     _offer_timestamps(connection, now)
-    connection.receiver.start(seg.seq)
-    _negotiate(connection, seg.options, now)
-    connection.ecn = connection.config.ecn != "off" and seg.flags & (ECE | CWR) == ECE | CWR
-    connection.sender.set_window(seg.seq, connection.sender.iss, seg.window)
+    connection.receiver.start(half_open.irs)
+    _negotiate(connection, half_open.terms, now)
+    connection.ecn = half_open.terms.ecn
     connection.move(Cause.SYN_ARRIVED, now)
-    output.send_syn(connection, now)
+    sender.on_syn_sent(half_open.began_at)
+    sender.last_sent_at = half_open.sent_at
+    sender.retransmissions = sender.rtt.backoff = half_open.timeouts
+    connection.retransmit.arm(half_open.deadline or now + sender.rtt.rto)
 
 
 def on_segment_in_syn_sent(connection: "Connection", seg: Segment, now: Instant) -> None:
@@ -64,7 +66,7 @@ def on_segment_in_syn_sent(connection: "Connection", seg: Segment, now: Instant)
         return
     connection.receiver.start(seg.seq)  # fourth
     connection.heard_at = now
-    _negotiate(connection, seg.options, now)
+    _negotiate(connection, terms(connection.config, seg), now)
     connection.ecn = connection.ecn and flags & (ACK | ECE | CWR) == ACK | ECE
     sender.set_window(seg.seq, seg.ack if flags & ACK else sender.iss, seg.window)
     if not flags & ACK:
@@ -84,18 +86,22 @@ def on_segment_in_syn_sent(connection: "Connection", seg: Segment, now: Instant)
     connection.tcp.mark_dirty(connection)
 
 
-def on_handshake_ack(connection: "Connection", seg: Segment, now: Instant) -> None:
-    """Our SYN is acknowledged in SYN-RECEIVED: the connection is established."""
-    sender = connection.sender
+def on_handshake_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
+    """Our SYN is acknowledged in SYN-RECEIVED: the connection is established; False: there is no room for it yet."""
+    sender, listener = connection.sender, connection.listener
+    if listener is not None and listener.is_full:
+        connection.counters["TcpListenOverflows"] += 1
+        return False
     _acknowledge_syn(connection, seg, now)
     sender.set_window(seg.seq, seg.ack, seg.window << sender.shift)
     connection.move(Cause.SYN_ACKED, now)
     if sender.fin_queued:  # shutdown() was called meanwhile, and text had to go first
         connection.move(Cause.CLOSE_CALLED, now)
-    if connection.listener is not None:
-        connection.listener.on_established(connection)
+    if listener is not None:
+        listener.on_established(connection)
     else:
         connection.post(ESTABLISHED)
+    return True
 
 
 def take_crossing_syn_ack(connection: "Connection", seg: Segment) -> None:
@@ -128,7 +134,7 @@ def reopens(connection: "Connection", seg: Segment, now: Instant) -> bool:
         return False
     connection.counters["TcpTimeWaitRecycled"] += 1
     connection.finish(Cause.TIME_WAIT_OVER, None, now)
-    connection.tcp.on_syn(listener, connection.key, seg, now)
+    listener.on_syn(connection.key, seg, now)
     return True
 
 
@@ -142,24 +148,22 @@ def _acknowledge_syn(connection: "Connection", seg: Segment, now: Instant) -> No
         sender.congestion.cwnd = sender.mss  # RFC 5681 3.1: the initial window after a lost SYN
 
 
-def _negotiate(connection: "Connection", options: TcpOptions, now: Instant) -> None:
-    config, sender = connection.config, connection.sender
-    if options.window_scale is None or not connection.scaling:
+def _negotiate(connection: "Connection", common: Terms, now: Instant) -> None:
+    sender, timestamps = connection.sender, connection.timestamps
+    if common.shift is None:
         connection.scaling = False
         connection.receiver.shift = 0
     else:
-        sender.shift = options.window_scale
-    connection.sack = sender.recovery.has_sack = connection.sack and options.sack_permitted
-    timestamps = connection.timestamps
-    if options.ts_val is None:
+        sender.shift = common.shift
+    connection.sack = sender.recovery.has_sack = common.sack
+    if common.ts_val is None:
         connection.timestamps = None
     elif timestamps is not None:
-        timestamps.recent = options.ts_val
+        timestamps.recent = common.ts_val
         timestamps.recent_at = now
-    offered = DEFAULT_MSS if options.mss is None else options.mss
-    connection.peer_mss = max(offered, config.minimum_send_mss)
+    connection.peer_mss = common.mss
     output.on_path_mtu(connection, now)
-    sender.open_congestion(config)
+    sender.open_congestion(connection.config)
 
 
 def _offer_timestamps(connection: "Connection", now: Instant) -> None:

@@ -4,8 +4,9 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from stack.clock import Instant
+from stack.config import TcpConfig
 from stack.octets import Octets
-from stack.transport.flow import ECT_0
+from stack.transport.flow import ECT_0, Path
 from stack.transport.tcp.scoreboard import Sent
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import State
@@ -24,10 +25,10 @@ _TIMESTAMPS_LEAD: Final = 0x0101080A  # NOP, NOP, kind 8, length 10: the layout 
 _TRANSMITTING: Final = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
 
 
-def announced_mss(connection: "Connection") -> int:
+def announced_mss(path: Path, config: TcpConfig) -> int:
     """What our MSS option says: the interface's MTU less the fixed headers (RFC 6691), or less if configured so."""
-    mss = connection.path.link_mtu - HEADERS
-    configured = connection.config.maximum_segment_size
+    mss = path.link_mtu - HEADERS
+    configured = config.maximum_segment_size
     return mss if configured is None else min(mss, configured)
 
 

@@ -9,16 +9,17 @@ from stack.clock import Instant, Timer, TimerQueue
 from stack.config import TcpConfig
 from stack.counters import Counters
 from stack.events import EventQueue
-from stack.transport.flow import FlowKey, IcmpReport, PathFinder, RandomSource
+from stack.transport.flow import FlowKey, IcmpReport, Path, PathFinder, RandomSource
 from stack.transport.ports import ephemeral_port
 from stack.transport.tcp import arrives, handshake, icmp_errors, output
 from stack.transport.tcp.connection import Connection
+from stack.transport.tcp.half_open import HalfOpen
 from stack.transport.tcp.isn import initial_sequence_number
 from stack.transport.tcp.listener import Listener
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import Cause
 from stack.wire import tcp_options
-from stack.wire.tcp import ACK, RST, SYN, Segment
+from stack.wire.tcp import ACK, RST, Segment
 from stack.wire.tcp_options import TcpOptions
 
 _NO_WINDOW: Final = 0
@@ -84,15 +85,22 @@ class Tcp:
                 lambda port: (address, port, remote, remote_port) not in self._connections,
             )
         key = FlowKey(address, local_port, remote, remote_port)
-        if key in self._connections:
+        if key in self._connections or self._is_half_open(key):
             raise OSError(errno.EADDRINUSE, "connection already exists")
-        connection = self._new_connection(key, config or self.config, now)
+        if self.is_full:
+            raise OSError(errno.ENOBUFS, f"there are {self.config.connection_limit} connections already")
+        iss = initial_sequence_number(self.secret, key, now)
+        connection = self._new_connection(key, config or self.config, iss, now)
         handshake.open_actively(connection, now)
         return connection
 
     def connections(self) -> Iterable[Connection]:
-        """Every connection, in whatever state."""
+        """Every connection, in whatever state, but for those that are half open."""
         return self._connections.values()
+
+    def half_open(self) -> Iterable[FlowKey]:
+        """Every flow in SYN-RECEIVED of which there is only the peer's SYN, and our answer."""
+        return (key for listener in self._listeners.values() for key in listener.half_open)
 
     # What arrives
 
@@ -104,31 +112,28 @@ class Tcp:
             return
         key = FlowKey(dst, seg.dst_port, src, seg.src_port)
         listener = self.listener_for(dst, seg.dst_port)
-        if listener is None or seg.flags & (ACK | RST):
-            # CLOSED (3.10.7.1); or LISTEN (3.10.7.2): first RST, second ACK
+        if listener is not None:
+            listener.on_segment(key, seg, now)
+        else:  # CLOSED (3.10.7.1)
             self.counters["TcpNoConnection"] += 1
-            self._reset_stray(key, seg, now)
-        elif seg.flags & SYN:
-            self.on_syn(listener, key, seg, now)
-        else:
-            self.counters["TcpNoConnection"] += 1
+            self.reset_stray(key, seg, now)
 
     def process(self, connection: Connection, seg: Segment, now: Instant) -> None:
         """Process what is left of a segment whose SYN has been dealt with."""
         arrives.on_segment(connection, seg, now)
 
-    def on_syn(self, listener: Listener, key: FlowKey, seg: Segment, now: Instant) -> None:
-        """A SYN for a listener: a connection of its own, if the backlog has room."""
-        if listener.is_full or not key.remote_port:
-            self.counters["TcpListenOverflows"] += 1
-            return
+    def resume(self, half_open: HalfOpen, config: TcpConfig, now: Instant) -> Connection | None:
+        """A connection in SYN-RECEIVED, whose SYN has been answered; None, and counted: there cannot be one."""
+        if self.is_full:
+            self.counters["TcpConnectionOverflows"] += 1
+            return None
         try:
-            connection = self._new_connection(key, listener.config, now)
+            connection = self._new_connection(half_open.key, config, half_open.iss, now)
         except OSError:
-            self.counters["IpOutNoRoutes"] += 1  # a peer that we have no way back to
-            return
-        listener.add(connection)
-        handshake.open_passively(connection, seg, now)
+            self.counters["IpOutNoRoutes"] += 1
+            return None
+        handshake.resume(connection, half_open, now)
+        return connection
 
     def on_icmp_error(self, report: IcmpReport, now: Instant) -> None:
         """An ICMP error quotes a segment of ours (RFC 5927)."""
@@ -139,7 +144,16 @@ class Tcp:
         else:
             icmp_errors.on_icmp_error(connection, report, now)
 
-    # What connections ask
+    # What connections and listeners ask
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there can be no connection more; those in TIME-WAIT have a bound of their own."""
+        return len(self._connections) - len(self._time_wait) >= self.config.connection_limit
+
+    def path(self, key: FlowKey) -> Path:
+        """The way to the remote end of `key`. Raises OSError(ENETUNREACH)."""
+        return self._paths.path(key)
 
     def timer(self, action: Callable[[Instant], None]) -> Timer:
         """A new timer of this host."""
@@ -183,24 +197,27 @@ class Tcp:
         if connection.listener is not None:
             connection.listener.forget(connection)
 
-    def reset_unacceptable(self, key: FlowKey, seg: Segment, now: Instant) -> None:
-        """Answer an ACK for something never sent, before the connection is synchronized: <SEQ=SEG.ACK><CTL=RST>."""
-        self._send_reset(key, seg.ack, 0, RST, seg, now)
-
-    def _new_connection(self, key: FlowKey, config: TcpConfig, now: Instant) -> Connection:
-        iss = initial_sequence_number(self.secret, key, now)
-        connection = Connection(self, key, self._paths.path(key), config, iss, now)
-        self._connections[key] = connection
-        return connection
-
-    def _reset_stray(self, key: FlowKey, seg: Segment, now: Instant) -> None:
-        """RFC 9293 3.10.7.1: answer so that the sender of `seg` finds the reset acceptable."""
+    def reset_stray(self, key: FlowKey, seg: Segment, now: Instant) -> None:
+        """Answer a segment to nobody so that its sender finds the reset acceptable (RFC 9293 3.10.7.1)."""
         if seg.flags & RST:
             return
         if seg.flags & ACK:
             self._send_reset(key, seg.ack, 0, RST, seg, now)
         else:
             self._send_reset(key, 0, (seg.seq + seg.length) & MASK, RST | ACK, seg, now)
+
+    def reset_unacceptable(self, key: FlowKey, seg: Segment, now: Instant) -> None:
+        """Answer an ACK for something never sent, before the connection is synchronized: <SEQ=SEG.ACK><CTL=RST>."""
+        self._send_reset(key, seg.ack, 0, RST, seg, now)
+
+    def _new_connection(self, key: FlowKey, config: TcpConfig, iss: int, now: Instant) -> Connection:
+        connection = Connection(self, key, self._paths.path(key), config, iss, now)
+        self._connections[key] = connection
+        return connection
+
+    def _is_half_open(self, key: FlowKey) -> bool:
+        listener = self.listener_for(key.local_addr, key.local_port)
+        return listener is not None and key in listener.half_open
 
     def _send_reset(self, key: FlowKey, seq: int, ack: int, flags: int, cause: Segment, now: Instant) -> None:
         try:

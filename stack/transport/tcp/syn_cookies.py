@@ -52,7 +52,7 @@ def cookie(secret: bytes, key: FlowKey, irs: int, terms: Terms, now: Instant) ->
     return _isn(secret, key, irs, now // _PERIOD, index)
 
 
-def size_in(isn: int, secret: bytes, key: FlowKey, irs: int, now: Instant) -> int | None:
+def opened(isn: int, secret: bytes, key: FlowKey, irs: int, now: Instant) -> int | None:
     """The MSS, rounded, that the peer offered if we sent `isn` as a cookie not long ago; else None."""
     number = (isn - keyed_hash(secret, b"isn", key)) & MASK
     period = now // _PERIOD
