@@ -290,10 +290,17 @@ class Host:
         for observer in self._observers:
             observer.observe(True, port, ring, now)
         interface = self.interfaces[port]
-        self.counters["EthInFrames"] += ring.count
+        plain = 0
         for record in fastpath.parse_tcp(ring, interface.mac):
-            if record[0] != fastpath.RECORD_TCP or not self._on_plain_segment(ring, record, now):
+            if record[0] == fastpath.RECORD_TCP and self._on_plain_segment(ring, record, now):
+                plain += record[2]
+            else:
                 interface.receive_frame(ring[record[1]], now)
+        counters = self.counters
+        counters["EthInFrames"] += ring.count
+        counters["IpInReceives"] += plain
+        counters["IpInDelivers"] += plain
+        counters["TcpInSegs"] += plain
         while self._ipv4.loopback:
             self._ipv4.drain_loopback(now)
 
@@ -305,10 +312,6 @@ class Host:
         ) = record  # fmt: skip
         if not self._ipv4.is_local(dst) or self._ipv4.is_broadcast(src):
             return False
-        counters = self.counters
-        counters["IpInReceives"] += segments
-        counters["IpInDelivers"] += segments
-        counters["TcpInSegs"] += segments
         options = NO_OPTIONS
         if has_ts:
             options = TcpOptions(None, None, False, (), ts_val, ts_ecr)
@@ -316,11 +319,11 @@ class Host:
             try:
                 options = tcp_options.parse(ring.view[options_start : options_start + options_length])
             except MalformedPacket:
-                counters["TcpInErrs"] += 1
+                self.counters["TcpInErrs"] += 1
                 return True
-        payload = ring.view[start : start + length]
+        payload = ring.view[start : start + length] if length else b""
         segment = Segment(src_port, dst_port, seq, ack, flags, window, payload, options, 0, segments, tos)
-        self._tcp.receive(Ipv4Address(src), Ipv4Address(dst), segment, now)
+        self._tcp.receive(src, dst, segment, now)
         return True
 
     def _on_no_port(self, header: Ipv4Header, payload: memoryview, was_group: bool, now: Instant) -> None:

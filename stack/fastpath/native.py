@@ -119,11 +119,11 @@ def emit_tcp(
         handle.ring, ring.count, ring.used, template, len(template), seq, ack, flags,
         window, options, len(options), text, len(text), mss,
     )  # fmt: skip
-    if sent >= 0:
-        frames = 1
-        if sent > mss:
-            frames = -(-sent // (text_of_frame(ring, len(options), mss) if ring.offload else mss))
-        _extend(ring, ring.count + frames)
+    if sent > mss:
+        text_each = text_of_frame(ring, len(options), mss) if ring.offload else mss
+        _extend(ring, ring.count - (-sent // text_each))
+    elif sent >= 0:
+        _extend(ring, ring.count + 1)
     elif sent != _NO_ROOM:
         check_segment(template, options, mss)
     return sent

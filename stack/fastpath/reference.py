@@ -10,7 +10,7 @@ import struct
 from array import array
 from typing import Final, TypeAlias
 
-from stack.addresses import MacAddress, can_be_a_source
+from stack.addresses import UNSPECIFIED, Ipv4Address, MacAddress, can_be_a_source
 from stack.errors import MalformedPacket
 from stack.fastpath.offload import (
     VIRTIO_HEADER_LENGTH,
@@ -31,7 +31,9 @@ NAME: Final = "reference"
 RECORD_OTHER: Final = 0
 RECORD_TCP: Final = 1
 
-Record: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int]
+Record: TypeAlias = tuple[
+    int, int, int, Ipv4Address, Ipv4Address, int, int, int, int, int, int, int, int, int, int, int, int, int, int
+]  # fmt: skip
 """kind, index, segments, src, dst, src_port, dst_port, seq, ack, flags, window, tos, has_ts, ts_val, ts_ecr,
 options_start, options_length, payload_start, payload_length; the starts are positions in the ring's buffer."""
 
@@ -233,7 +235,7 @@ def _frame(
 
 
 def _other(index: int) -> Record:
-    return (RECORD_OTHER, index, *(0,) * 17)
+    return (RECORD_OTHER, index, 0, UNSPECIFIED, UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def _parse_plain(ring: FrameRing, index: int, mac: MacAddress) -> Record:
