@@ -1,8 +1,8 @@
 """The remote TCP of one connection: what it sends, what it expects, and what its host's application does."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stack.addresses import Ipv4Address, ipv4, mac
@@ -52,6 +52,7 @@ class Sent:
     urgent: int
     header: ip.Ipv4Header
     raw: bytes  # the TCP segment
+    sack: list[tuple[int, int]] = field(default_factory=list)  # the peer's numbers, [left, right)
 
     @property
     def end(self) -> int:
@@ -102,9 +103,11 @@ class Peer:
         seq = signed(segment.seq - (self.iss or 0))
         ack = signed(segment.ack - self.isn) if segment.flags & ACK else segment.ack
         payload = bytes(segment.payload)
+        blocks = [(signed(left - self.isn), signed(right - self.isn)) for left, right in segment.options.sack_blocks]
         return Sent(
-            self.bench.now, flags, seq, ack, payload, segment.window, segment.options, segment.urgent, header, octets
-        )
+            self.bench.now, flags, seq, ack, payload, segment.window, segment.options, segment.urgent, header, octets,
+            blocks,
+        )  # fmt: skip
 
     def on_segment(self, header: ip.Ipv4Header, segment: Segment, octets: bytes) -> None:
         if segment.flags & SYN:
@@ -136,6 +139,7 @@ class Peer:
         shown = f" mss {options.mss}" if options.mss is not None else ""
         shown += f" ws {options.window_scale}" if options.window_scale is not None else ""
         shown += f" ts {options.ts_val} {options.ts_ecr}" if options.ts_val is not None else ""
+        shown += f" sack {sent.sack}" if sent.sack else ""
         time = f"{self.bench.now / SECOND:12.6f}"
         return f"{time} {way} {self.port} {sent.flags:3} {sent.seq}{data} ack {sent.ack} win {sent.window}{shown}"
 
@@ -150,12 +154,16 @@ class Peer:
         data: int | bytes = b"",
         window: int | None = None,
         options: TcpOptions | None = None,
+        sack: Sequence[tuple[int, int]] = (),
         urgent: int = 0,
         ip_options: bytes = b"",
         damage: Callable[[bytes], bytes] = bytes,
         **fields: Any,
     ) -> None:
-        """Send a segment; without `seq` the next one, without `ack` of all that was seen. `data` may be a length."""
+        """Send a segment; without `seq` the next one, without `ack` of all that was seen. `data` may be a length.
+
+        `sack` has blocks of the host's numbers.
+        """
         if self.strict and self.bench._batch is None:
             self.expect_nothing()
         at = self.nxt if seq is None else seq
@@ -163,12 +171,16 @@ class Peer:
         number = ack or 0 if "A" not in flags else (self.iss or 0) + (self.seen if ack is None else ack) & MASK
         if options is None:
             options = self.timestamps("A" in flags) if self.use_ts else NO_OPTIONS
-        field = self.window if window is None else window
-        where = (self.port, self.local_port or 0, (self.isn + at) & MASK, number, bits(flags), field)
+        if sack:
+            blocks = tuple(((self.iss or 0) + left & MASK, (self.iss or 0) + right & MASK) for left, right in sack)
+            options = replace(options, sack_blocks=blocks)
+        advertised = self.window if window is None else window
+        where = (self.port, self.local_port or 0, (self.isn + at) & MASK, number, bits(flags), advertised)
         segment = Segment(*where, text, options, urgent)
         if seq is None:
             self.nxt = at + segment.length
-        shown = Sent(self.bench.now, flags, at, signed(number - (self.iss or 0)), text, field, options, 0, None, b"")  # type: ignore[arg-type]
+        acked = signed(number - (self.iss or 0))
+        shown = Sent(self.bench.now, flags, at, acked, text, advertised, options, 0, None, b"", [*sack])  # type: ignore[arg-type]
         self.bench.lines.append(self.show(shown, "<"))
         to = fields.get("dst", LOCAL)
         self.bench.inject_ip(
@@ -182,10 +194,17 @@ class Peer:
         return TcpOptions(ts_val=value & MASK, ts_ecr=self.ts_seen if has_ack else 0)
 
     def syn(
-        self, flags: str = "S", *, mss: int | None = 1460, wscale: int | None = None, ts: bool = False, **rest: Any
+        self,
+        flags: str = "S",
+        *,
+        mss: int | None = 1460,
+        wscale: int | None = None,
+        ts: bool = False,
+        sack: bool = False,
+        **rest: Any,
     ):
         """Send SYN or ("SA") SYN-ACK, at sequence number 0."""
-        options = TcpOptions(mss=mss, window_scale=wscale)
+        options = TcpOptions(mss=mss, window_scale=wscale, sack_permitted=sack)
         if ts:
             self.use_ts = True
             stamps = self.timestamps("A" in flags)
