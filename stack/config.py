@@ -90,6 +90,7 @@ class TcpConfig:
     minimum_send_mss: int = 48  # a peer that offers less is given this (Linux: tcp_min_snd_mss)
     initial_window_segments: int = 10  # RFC 6928
     congestion: str = "cubic"
+    pacing: bool = True  # spread a window over the round trip, where that takes long enough
     nagle: bool = True
     delayed_ack: Duration = 40 * MILLISECOND  # RFC 9293 3.8.6.3 allows up to 500 ms; Linux starts at 40
     initial_rto: Duration = 1 * SECOND  # RFC 6298 2.1

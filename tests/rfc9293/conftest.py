@@ -238,7 +238,7 @@ def bench() -> Factory:
     def make(
         state: State | None = None, *, active: bool = False, options: TcpOptions | None = None, **config: Any
     ) -> Bench:
-        # NewReno where nothing else is asked for: what RFC 5681 counts is exact.
+        # NewReno, unpaced, where nothing else is asked for: what RFC 5681 counts is exact.
         plain = {
             "congestion": "newreno",
             "timestamps": False,

@@ -59,8 +59,8 @@ class Bench:
         self.now = start
         secret = host.pop("secret", SECRET)
         interface = InterfaceConfig(mac=LOCAL_MAC, address=LOCAL, prefix_length=24, mtu=mtu)
-        # NewReno where nothing else is asked for: what RFC 5681 counts is exact.
-        self.tcp = config or TcpConfig(congestion="newreno")
+        # NewReno, unpaced, where nothing else is asked for: what RFC 5681 counts is exact.
+        self.tcp = config or TcpConfig(congestion="newreno", pacing=False)
         whole = HostConfig(interfaces=(interface,), tcp=self.tcp, **host)
         self.host = Host(whole, secret=secret, random=random.Random(seed), now=start)
         self.peers: list[Peer] = []

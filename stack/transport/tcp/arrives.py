@@ -248,7 +248,7 @@ def _grow(connection: "Connection") -> None:
     recovers = sample.in_recovery or sender.recovery.active
     if sample.acked and (congestion.owns_recovery or not recovers):
         congestion.on_ack(sample)
-        sender.grow_buffer()
+        sender.follow_cwnd()
 
 
 def _on_duplicate(connection: "Connection", now: Instant) -> None:

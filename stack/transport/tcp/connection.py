@@ -295,7 +295,7 @@ class Connection:
             reordering_seen=sender.recovery.rack.reordering_seen,
             min_rtt=sender.recovery.rack.min_rtt,
             delivery_rate=sender.sample.delivery_rate,
-            pacing_rate=sender.congestion.pacing_rate,
+            pacing_rate=sender.pacing_rate,
             acknowledged=sender.board.una,
             received=receiver.delivered,
         )

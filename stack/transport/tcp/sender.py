@@ -20,7 +20,9 @@ from stack.transport.tcp.scoreboard import Scoreboard, Sent
 from stack.transport.tcp.sequence import MASK, seq_diff, seq_le, seq_lt
 
 _BURST: Final = 65000  # octets handed down at once: what fits an IP datagram, so that it can be one super-frame
-_PACED_BURST: Final = 2 * MILLISECOND  # what goes at once where the rate is paced
+_PACED_BURST: Final = 1 * MILLISECOND  # what goes at once where the rate is paced
+_PACED_CREDIT: Final = 2 * MILLISECOND
+_PACED_RTT: Final = 4 * MILLISECOND
 _MINIMUM_PTO: Final = 10 * MILLISECOND
 _MAXIMUM_ACK_DELAY: Final = 200 * MILLISECOND  # TLP.max_ack_delay: the peer may keep a lone segment's ACK back
 DEFAULT_MSS: Final = 536  # RFC 9293 MUST-15
@@ -34,16 +36,17 @@ class Sender:
     """
 
     __slots__ = (
-        "_most", "app_limited_until", "base", "board", "buffer", "capacity", "congestion", "cwnd_limited_until",
-        "cwr_due", "delivered", "delivered_at", "fin_acked", "fin_queued", "first_sent_at", "iss", "last_sent_at",
-        "max", "max_wnd", "mss", "nxt", "pace_at", "probes", "progress_at", "recovery", "retransmissions",
-        "retransmitted", "rtt", "sample", "shift", "una", "wl1", "wl2", "wnd",
+        "_most", "_paces", "app_limited_until", "base", "board", "buffer", "capacity", "congestion",
+        "cwnd_limited_until", "cwr_due", "delivered", "delivered_at", "fin_acked", "fin_queued", "first_sent_at",
+        "iss", "last_sent_at", "max", "max_wnd", "mss", "nxt", "pace_at", "pacing_rate", "probes", "progress_at",
+        "recovery", "retransmissions", "retransmitted", "rtt", "sample", "shift", "una", "wl1", "wl2", "wnd",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int, mss: int, now: Instant) -> None:
         self.buffer = SendBuffer()
         self.capacity = min(config.initial_send_buffer, config.send_buffer)
         self._most = config.send_buffer
+        self._paces = config.pacing
         self.iss = self.una = self.nxt = iss
         self.max = iss
         self.base = (iss + 1) & MASK
@@ -64,6 +67,7 @@ class Sender:
         self.progress_at = now  # when something was last acknowledged, or first outstanding
         self.last_sent_at: Instant | None = None
         self.cwr_due = False  # the next new segment says CWR (RFC 3168 6.1.2)
+        self.pacing_rate = 0  # octets a second; 0: as fast as cwnd allows
         self.pace_at = now  # when the next segment may go, where the rate is paced
         # C.delivered and its companions (draft-cheng-iccrg-delivery-rate-estimation 3.2)
         self.delivered = 0
@@ -175,7 +179,10 @@ class Sender:
 
     def on_retransmitted(self, record: Sent, length: int, ts_val: int | None, now: Instant) -> None:
         """The first `length` of `record` was sent again."""
-        record = self.board.on_retransmitted(record, length, now)
+        board = self.board
+        record = board.on_retransmitted(record, length, now)
+        if board.pipe + self.mss > self.congestion.cwnd:
+            self.cwnd_limited_until = max(self.cwnd_limited_until, record.end)
         self._note_delivered(record)
         self.retransmitted += length
         self.recovery.on_retransmitted(length, ts_val)
@@ -242,11 +249,24 @@ class Sender:
         sample.in_recovery = self.recovery.active
         return sample
 
-    def grow_buffer(self) -> None:
-        """Keep a window's worth of octets behind the one that is in flight."""
-        wanted = 2 * self.congestion.cwnd
-        if wanted > self.capacity:
-            self.capacity = max(self.capacity, min(wanted, self._most))
+    def follow_cwnd(self) -> None:
+        """Keep a window's worth of octets behind the one that is in flight, and pace what cwnd allows.
+
+        Where the algorithm has no rate of its own, it is Linux's: twice cwnd a round trip while that doubles, 1.2
+        times afterwards. On short paths a window goes by faster than a timer could space it out.
+        """
+        congestion = self.congestion
+        cwnd = congestion.cwnd
+        if 2 * cwnd > self.capacity:
+            self.capacity = max(self.capacity, min(2 * cwnd, self._most))
+        srtt = self.rtt.srtt
+        if congestion.pacing_rate:
+            self.pacing_rate = congestion.pacing_rate
+        elif self._paces and srtt is not None and srtt >= _PACED_RTT:
+            percent = 200 if 2 * cwnd < congestion.ssthresh else 120
+            self.pacing_rate = cwnd * percent * SECOND // (100 * srtt)
+        else:
+            self.pacing_rate = 0
 
     def update_window(self, seq: int, ack: int, window: int, advances: bool) -> None:
         """Take the window of a segment unless a newer one was taken before (RFC 9293 3.10.7.4).
@@ -313,17 +333,17 @@ class Sender:
 
     def pacing_delay(self, now: Instant) -> Duration:
         """How long the next segment has to wait for its turn; 0: not at all."""
-        return max(self.pace_at - now, 0) if self.congestion.pacing_rate else 0
+        return max(self.pace_at - now, 0) if self.pacing_rate else 0
 
     def _burst(self) -> int:
-        rate = self.congestion.pacing_rate
+        rate = self.pacing_rate
         return min(max(rate * _PACED_BURST // SECOND, 2 * self.mss), _BURST) if rate else _BURST
 
     def _on_any_sent(self, length: int, now: Instant) -> None:
         self.last_sent_at = now
-        rate = self.congestion.pacing_rate
-        if rate:
-            self.pace_at = max(self.pace_at, now) + length * SECOND // rate
+        if self.pacing_rate:
+            # A timer that fires late leaves credit, or the rate would never be reached.
+            self.pace_at = max(self.pace_at, now - _PACED_CREDIT) + length * SECOND // self.pacing_rate
 
     def _note_delivered(self, record: Sent) -> None:
         record.delivered = self.delivered
