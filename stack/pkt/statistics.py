@@ -7,7 +7,7 @@ from typing import Final
 from stack.clock import MICROSECOND
 from stack.pkt.syntax import Assertion, ScriptFailure
 from stack.transport.tcp.congestion.newreno import UNLIMITED
-from stack.transport.tcp.connection import ConnectionInfo
+from stack.transport.tcp.status import ConnectionInfo
 from stack.transport.tcp.recovery import Phase
 from stack.transport.tcp.states import State
 
@@ -33,7 +33,9 @@ def _segments(info: ConnectionInfo, octets: int) -> int:
 FIELDS: Final[Mapping[str, Callable[[ConnectionInfo], int]]] = {
     "tcpi_state": lambda info: _STATES[info.state],
     "tcpi_ca_state": lambda info: _PHASES[info.phase],
-    "tcpi_options": lambda info: info.timestamps | info.sack << 1 | (info.receive_window_shift > 0) << 2 | info.ecn << 3,
+    "tcpi_options": lambda info: (
+        info.timestamps | info.sack << 1 | (info.receive_window_shift > 0) << 2 | info.ecn << 3
+    ),
     "tcpi_snd_wscale": lambda info: info.send_window_shift,
     "tcpi_rcv_wscale": lambda info: info.receive_window_shift,
     "tcpi_snd_mss": lambda info: info.mss,

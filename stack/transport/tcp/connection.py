@@ -5,10 +5,9 @@ timer fires in timeouts.py: each a set of functions over a Connection, which is 
 """
 
 import errno
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stack.clock import Duration, Instant, Timer
+from stack.clock import Instant, Timer
 from stack.config import TcpConfig
 from stack.counters import Counters
 from stack.events import CLOSED, READABLE, WRITABLE, Handler
@@ -16,9 +15,9 @@ from stack.octets import Octets
 from stack.transport.flow import FlowKey, Path
 from stack.transport.tcp import output, timeouts
 from stack.transport.tcp.receiver import Receiver
-from stack.transport.tcp.recovery import Phase
 from stack.transport.tcp.sender import Sender
 from stack.transport.tcp.states import Cause, State, move
+from stack.transport.tcp.status import ConnectionInfo, status_of
 from stack.transport.tcp.timestamps import Timestamps
 
 if TYPE_CHECKING:
@@ -28,44 +27,6 @@ if TYPE_CHECKING:
 SYNCHRONIZED = frozenset(State) - {State.CLOSED, State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED}
 _RECEIVING = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
 _SENDING = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_SENT, State.SYN_RECEIVED})
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionInfo:
-    """What can be told about a connection (the STATUS call of RFC 9293 3.9.1.6); durations in nanoseconds."""
-
-    key: FlowKey
-    state: State
-    mss: int
-    send_window: int
-    receive_window: int
-    send_window_shift: int
-    receive_window_shift: int
-    timestamps: bool
-    unacknowledged: int
-    unsent: int
-    unread: int
-    srtt: Duration | None
-    rttvar: Duration
-    rto: Duration
-    cwnd: int
-    ssthresh: int
-    congestion: str
-    phase: Phase
-    sack: bool
-    ecn: bool
-    in_flight: int  # octets in the network as far as is known: neither acknowledged in any way, nor lost
-    sacked: int
-    lost: int
-    timeouts: int  # since something was last acknowledged
-    retransmitted: int  # octets, in all
-    undone: int  # reductions of cwnd that were taken back
-    reordering_seen: bool
-    min_rtt: Duration | None
-    delivery_rate: int  # octets a second, of the last acknowledgment; 0: not known
-    pacing_rate: int  # octets a second; 0: not paced
-    acknowledged: int  # octets, in all, as is the next
-    received: int
 
 
 class Connection:
@@ -263,42 +224,8 @@ class Connection:
             self.keep_alive_timer.arm(now + self.config.keep_alive_idle)
 
     def info(self) -> ConnectionInfo:
-        """What the connection knows of itself now."""
-        sender, receiver = self.sender, self.receiver
-        return ConnectionInfo(
-            key=self.key,
-            state=self.state,
-            mss=sender.mss,
-            send_window=sender.wnd,
-            receive_window=receiver.window,
-            send_window_shift=sender.shift,
-            receive_window_shift=receiver.shift,
-            timestamps=self.timestamps is not None,
-            unacknowledged=sender.flight,
-            unsent=max(sender.unsent, 0),
-            unread=len(receiver.buffer),
-            srtt=sender.rtt.srtt,
-            rttvar=sender.rtt.rttvar,
-            rto=sender.rtt.rto,
-            cwnd=sender.congestion.cwnd,
-            ssthresh=sender.congestion.ssthresh,
-            congestion=sender.congestion.name,
-            phase=sender.recovery.phase,
-            sack=self.sack,
-            ecn=self.ecn,
-            in_flight=sender.board.pipe,
-            sacked=sender.board.sacked,
-            lost=sender.board.lost,
-            timeouts=sender.retransmissions,
-            retransmitted=sender.retransmitted,
-            undone=sender.recovery.undone,
-            reordering_seen=sender.recovery.rack.reordering_seen,
-            min_rtt=sender.recovery.rack.min_rtt,
-            delivery_rate=sender.sample.delivery_rate,
-            pacing_rate=sender.pacing_rate,
-            acknowledged=sender.board.una,
-            received=receiver.delivered,
-        )
+        """The STATUS call of RFC 9293 3.9.1.6."""
+        return status_of(self)
 
     def __repr__(self) -> str:
         return f"<Connection {self.key} {self.state.name}>"
