@@ -10,9 +10,9 @@ import signal
 import sys
 import time
 
-from stack.addresses import ipv4, mac
+from stack.addresses import Network, ipv4, mac
 from stack.clock import Instant
-from stack.config import HostConfig, InterfaceConfig
+from stack.config import HostConfig, InterfaceConfig, RouteConfig
 from stack.events import ESTABLISHED
 from stack.host import Host
 from stack.io.driver import Driver
@@ -58,9 +58,8 @@ def main(mtu: int, offload: bool) -> None:
     ):
         kernel.configure(mac("02:00:00:00:00:01"), ipv4("10.77.0.1"), 24, mtu)
         interface = InterfaceConfig(mac("02:00:00:00:00:02"), ipv4("10.77.0.2"), 24, mtu, offload=tap.offload)
-        host = Host(
-            HostConfig((interface,)), secret=os.urandom(32), random=random.SystemRandom(), now=time.monotonic_ns()
-        )
+        config = HostConfig((interface,), (RouteConfig(Network.of(0, 0), ipv4("10.77.0.1")),))
+        host = Host(config, secret=os.urandom(32), random=random.SystemRandom(), now=time.monotonic_ns())
         driver = Driver(host, tap)
         listener = host.listen(PORT, driver.now())
 

@@ -8,7 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,9 @@ class EchoHost:
         )  # fmt: skip
         assert self._process.stdout and self._process.stdout.readline() == "ready\n"
 
-    def exchange(self, octets: int, size: int = 1 << 18) -> None:
+    def exchange(self, octets: int, size: int = 1 << 18, behind: Sequence[str] = ()) -> None:
         """Send `octets` in writes of `size`, and get the same back."""
-        done = self._namespace.run(sys.executable, "-c", CLIENT, ADDRESS, str(octets), str(size), timeout=120)
+        done = self._namespace.run(*behind, sys.executable, "-c", CLIENT, ADDRESS, str(octets), str(size), timeout=120)
         sent, received, count = done.stdout.split()
         assert int(count) == octets
         assert sent == received
@@ -231,3 +231,42 @@ def test_datagrams_and_pings_go_with_it(namespace: Namespace, serve_either_way: 
         said = namespace.run("ping", "-c", "3", "-i", "0.2", "-W", "2", "-s", size, ADDRESS).stdout
         assert re.search("3 received, 0% packet loss", said), said
     wait_for(lambda: int(server.statistics()["IcmpOutDestUnreachs"]) == 6, "six errors")
+
+
+@pytest.fixture
+def behind(namespace: Namespace) -> Iterator[list[str]]:
+    """The start of commands that run in another network, which reaches ours through the kernel as its router."""
+    script = (
+        "ip link set lo up; ip addr add 10.66.0.2/24 dev far0; ip link set far0 up; ip route add default via 10.66.0.1"
+    )
+    holder = namespace.start("unshare", "--net", "sh", "-c", "echo $$; exec cat", stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert holder.stdin and holder.stdout
+    enter = ["nsenter", "--target", holder.stdout.readline().strip(), "--net"]
+    namespace.run("ip", "link", "add", "near0", "type", "veth", "peer", "name", "far0", "netns", enter[2])
+    namespace.run(
+        "sh", "-c", "ip addr add 10.66.0.1/24 dev near0; ip link set near0 up; sysctl -qw net.ipv4.ip_forward=1"
+    )
+    namespace.run(*enter, "sh", "-c", script)
+    yield enter
+    holder.stdin.close()
+    holder.wait(10)
+
+
+@pytest.mark.parametrize("offload", ["auto", "off"])
+@pytest.mark.parametrize(("device", "mtu"), [("far0", 1300), ("near0", 1200)])
+def test_a_peer_behind_the_kernel(
+    echo: Callable[[str, str], EchoHost], behind: list[str], namespace: Namespace, device: str, mtu: int, offload: str
+) -> None:
+    """What is forwarded to us has checksums and sizes from another device; what we send is cut on its way there.
+
+    That the peer's own MTU is smaller its MSS tells; that the router's is, ICMP.
+    """
+    host = echo("1500", offload)
+    enter = behind if device == "far0" else []
+    namespace.run(*enter, "ip", "link", "set", device, "mtu", str(mtu))
+    host.exchange(10 * MEGABYTE, behind=behind)
+    counters = host.counters()
+    assert counters["refused"] == 0 and counters.get("TcpInCsumErrors", 0) == 0
+    assert counters["IpOutRequests"] >= 10 * MEGABYTE // mtu
+    assert (counters.get("TcpPmtuReductions", 0) > 0) == (device == "near0")
