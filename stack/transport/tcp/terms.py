@@ -7,7 +7,7 @@ from stack.transport.tcp.sender import DEFAULT_MSS
 from stack.wire.tcp import CWR, ECE, Segment
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Terms:
     """`shift` is by how much the peer's windows are scaled, `ts_val` its first time stamp; None: neither side does."""
 
