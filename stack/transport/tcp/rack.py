@@ -18,13 +18,14 @@ class Rack:
 
     __slots__ = (
         "_dsack_round", "_end", "_fack", "_min_rtt_at", "_persist", "_sent_at", "_wnd_mult", "min_rtt",
-        "reordering_seen", "rtt",
+        "reordering_seen", "round_trips", "rtt",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._sent_at: Instant = -1  # RACK.xmit_ts and
         self._end = 0  # RACK.end_seq: of what was sent last of all that is delivered
         self.rtt: Duration = 0
+        self.round_trips = 0  # how many were measured
         self.min_rtt: Duration | None = None
         self._min_rtt_at: Instant = 0
         self._fack = 0  # the highest offset delivered
@@ -35,6 +36,7 @@ class Rack:
 
     def on_rtt(self, rtt: Duration, now: Instant) -> None:
         """Step 1: a round trip that is not ambiguous took `rtt`."""
+        self.round_trips += 1
         if self.min_rtt is None or rtt <= self.min_rtt or now - self._min_rtt_at > _MIN_RTT_VALID:
             self.min_rtt = rtt
             self._min_rtt_at = now

@@ -42,8 +42,9 @@ class Recovery:
     """The state of loss recovery of one connection; offsets of the stream (see scoreboard.py)."""
 
     __slots__ = (
-        "_board", "_entered_at", "_first_repeat", "_frto", "_is_partial", "_may_undo", "_prr", "_repeated",
-        "_tail_probe", "_tail_probe_repeats", "duplicates", "has_sack", "phase", "rack", "recover", "undone",
+        "_board", "_entered_at", "_first_repeat", "_frto", "_is_partial", "_may_undo", "_probed_after", "_prr",
+        "_repeated", "_tail_probe", "_tail_probe_repeats", "duplicates", "has_sack", "phase", "rack", "recover",
+        "undone",
     )  # fmt: skip
 
     def __init__(self, board: Scoreboard) -> None:
@@ -62,6 +63,7 @@ class Recovery:
         self._repeated = 0  # octets sent again since then, less those that the peer had already
         self._first_repeat: int | None = None  # the time stamp of the first of these segments
         self._tail_probe: int | None = None  # TLP.end_seq of RFC 8985 7.1
+        self._probed_after = -1  # how many round trips had been measured when the last probe went
         self._tail_probe_repeats = False
 
     @property
@@ -77,7 +79,8 @@ class Recovery:
     @property
     def may_probe_tail(self) -> bool:
         """Whether a tail loss probe may be scheduled (RFC 8985 7.2)."""
-        return self.has_sack and self.phase is Phase.OPEN and self._tail_probe is None and not self._board.sacked
+        is_fresh = self._tail_probe is None and self.rack.round_trips > self._probed_after
+        return is_fresh and self.has_sack and self.phase is Phase.OPEN and not self._board.sacked
 
     def allowance(self, mss: int) -> int:
         """Octets beyond cwnd: limited transmit on the first two duplicate ACKs (RFC 3042); pipe has it with SACK."""
@@ -102,6 +105,7 @@ class Recovery:
     def on_tail_probe(self, high: int, repeats: bool) -> None:
         """A tail loss probe went out: SND.NXT is now `high`, and the probe repeats something or is new."""
         self._tail_probe = high
+        self._probed_after = self.rack.round_trips
         self._tail_probe_repeats = repeats
 
     # Acknowledgments, with SACK

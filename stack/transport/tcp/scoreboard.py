@@ -110,15 +110,16 @@ class Scoreboard:
     """The records of one connection. `fragments` bounds them, whatever a peer acknowledges selectively."""
 
     __slots__ = (
-        "_first", "_fragments", "_lost_heap", "_records", "delivered", "end", "highest", "lost", "newest", "oldest",
-        "relost_at", "sacked", "una",
+        "_first", "_fragments", "_lost_heap", "_records", "_waits", "delivered", "end", "highest", "lost", "newest",
+        "oldest", "relost_at", "sacked", "una",
     )  # fmt: skip
 
     def __init__(self, fragments: int) -> None:
         self._fragments = fragments
         self._records: list[Sent] = []
         self._first = 0
-        self._lost_heap: list[tuple[int, Sent]] = []
+        self._lost_heap: list[tuple[int, int, Sent]] = []  # by offset, then by age, which only breaks ties
+        self._waits = 0
         self.una = 0
         self.end = 0  # one past the last octet sent
         self.highest = 0  # one past the highest octet delivered
@@ -144,12 +145,12 @@ class Scoreboard:
         """The lowest record that is lost and waits to be sent again."""
         heap = self._lost_heap
         while heap:
-            start, record = heap[0]
+            start, _, record = heap[0]
             if record.fate is _LOST and record.start == start:
                 return record
             heappop(heap)
             if record.fate is _LOST and record.start > start and record.end > self.una:
-                heappush(heap, (record.start, record))  # its front was acknowledged meanwhile
+                self._await(record)  # its front was acknowledged meanwhile
         return None
 
     def records(self) -> Iterable[Sent]:
@@ -266,7 +267,7 @@ class Scoreboard:
         if record.retransmitted:
             self.relost_at = max(self.relost_at, record.sent_at)
         self.lost += record.end - record.start
-        heappush(self._lost_heap, (record.start, record))
+        self._await(record)
 
     def mark_all_lost(self) -> None:
         """Nothing that is in flight arrives any more."""
@@ -275,7 +276,7 @@ class Scoreboard:
 
     def unmark_lost(self) -> None:
         """What was taken for lost and not sent again is in flight after all."""
-        waiting = sorted((record for _, record in self._lost_heap if record.fate is _LOST), key=_START, reverse=True)
+        waiting = sorted((record for _, _, record in self._lost_heap if record.fate is _LOST), key=_START, reverse=True)
         self._lost_heap.clear()
         for record in waiting:
             if record.fate is _LOST:
@@ -287,11 +288,17 @@ class Scoreboard:
         """The receiver has thrown away what it had acknowledged selectively (RFC 2018 section 8)."""
         for record in self._records[self._first :]:
             if record.fate is _SACKED:
-                record.fate = _IN_FLIGHT
-                self._link(record)
+                record.fate = _LOST
+                self.lost += record.end - record.start
+                self._await(record)
         self.sacked = 0
 
     # The structure
+
+    def _await(self, record: Sent) -> None:
+        """`record` waits for its turn to be sent again."""
+        self._waits += 1
+        heappush(self._lost_heap, (record.start, self._waits, record))
 
     def _split(self, record: Sent, at: int, index: int | None = None) -> Sent:
         """Cut `record` at offset `at`; returns the new record, which is its upper part."""
@@ -307,7 +314,7 @@ class Scoreboard:
             index = bisect_right(self._records, record.start, lo=self._first, key=_START) - 1
         self._records.insert(index + 1, upper)
         if upper.fate is _LOST:
-            heappush(self._lost_heap, (at, upper))
+            self._await(upper)
         elif upper.fate is _IN_FLIGHT:
             self._link_behind(record, upper)
         return upper
