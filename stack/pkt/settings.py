@@ -7,11 +7,13 @@
 --local_ip, --remote_ip, --gateway_ip, --netmask_ip, --bind_port, --connect_port, --mtu
 --tcp_config=delayed_ack=40ms   any field of stack.config.TcpConfig
 `sysctl -q net.ipv4.tcp_sack=0` Linux's names, for what they have in common with ours
+
+Pacing is off unless --tcp_config=pacing=true: a script says what may be sent at a time, and not how it is spread.
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from stack.addresses import Ipv4Address, Network, ipv4, mac
@@ -36,6 +38,7 @@ class Settings:
     remote_ip: Ipv4Address
     gateway_ip: Ipv4Address
     netmask_ip: Ipv4Address
+    tcp: TcpConfig
     bind_port: int = 8080
     connect_port: int = 8080
     mtu: int = 1500
@@ -43,7 +46,6 @@ class Settings:
     tolerance_percent: int = 0
     tcp_ts_tick_usecs: int = 0  # 0: the time stamps that are sent are not checked
     strict_segments: bool = False
-    tcp: TcpConfig = field(default_factory=TcpConfig)
 
     def host_config(self) -> HostConfig:
         """The configuration of the host under test: one interface, with the gateway as the way to everywhere."""
@@ -59,8 +61,8 @@ class Settings:
 
 def settings_of(script: Script) -> Settings:
     """What the head of `script` says. Raises ScriptError."""
-    # packetdrill's defaults
-    settings = Settings(ipv4("192.168.0.1"), ipv4("192.0.2.1"), ipv4("192.168.0.2"), ipv4("255.255.0.0"))
+    addresses = ipv4("192.168.0.1"), ipv4("192.0.2.1"), ipv4("192.168.0.2"), ipv4("255.255.0.0")  # packetdrill's
+    settings = Settings(*addresses, TcpConfig(pacing=False))
     for line, name, value in script.options:
         try:
             _set(settings, name, value)
@@ -85,7 +87,9 @@ def _set(settings: Settings, name: str, value: str) -> None:
     elif name in Settings.__slots__ and name != "tcp":
         setattr(settings, name, int(value))
     else:
-        raise ValueError(f"there are {', '.join(f'--{each}' for each in Settings.__slots__[:-1])}, --tcp_config=...")
+        raise ValueError(
+            f"there are {', '.join(f'--{each}' for each in Settings.__slots__ if each != 'tcp')}, --tcp_config=..."
+        )
 
 
 def _with_field(config: TcpConfig, name: str, text: str) -> TcpConfig:
@@ -104,6 +108,7 @@ _SYSCTLS: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
     "tcp_timestamps": ("timestamps", lambda text: text != "0"),
     "tcp_window_scaling": ("window_scaling", lambda text: text != "0"),
     "tcp_sack": ("sack", lambda text: text != "0"),
+    "tcp_ecn": ("ecn", lambda text: {"0": "off", "1": "request", "2": "accept"}.get(text, text)),
     "tcp_congestion_control": ("congestion", lambda text: {"reno": "newreno"}.get(text, text)),
     "tcp_keepalive_time": ("keep_alive_idle", lambda text: int(text) * SECOND),
     "tcp_keepalive_intvl": ("keep_alive_interval", lambda text: int(text) * SECOND),

@@ -7,9 +7,9 @@ from typing import Final
 from stack.clock import MICROSECOND
 from stack.pkt.syntax import Assertion, ScriptFailure
 from stack.transport.tcp.congestion.newreno import UNLIMITED
-from stack.transport.tcp.status import ConnectionInfo
 from stack.transport.tcp.recovery import Phase
 from stack.transport.tcp.states import State
+from stack.transport.tcp.status import ConnectionInfo
 
 _STATES: Final = {
     State.ESTABLISHED: 1, State.SYN_SENT: 2, State.SYN_RECEIVED: 3, State.FIN_WAIT_1: 4, State.FIN_WAIT_2: 5,
