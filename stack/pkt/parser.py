@@ -29,9 +29,10 @@ from stack.pkt.syntax import (
     UdpPacket,
     When,
 )
-from stack.wire import icmp, tcp
+from stack.wire import icmp, tcp, udp
 
 _SYSCTL: Final = re.compile(r"""sysctl\s+-q\s+(?:-w\s+)?([\w.]+)=("[^"]*"|\S+)\Z""")
+_LONGEST: Final = 0xFFFF  # what arrives in one batch: several segments, where the MTU is smaller
 _OPTION_NUMBERS: Final = {"mss": 0xFFFF, "wscale": 0xFF}  # those with one number: how large it may be
 _IN_ASSERTIONS: Final = (
     ast.Module, ast.Assert, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.IfExp, ast.Name, ast.Constant,
@@ -110,7 +111,7 @@ def _packet(reader: Reader) -> Packet:
     if reader.accept("udp"):
         ports = _ports(reader)
         reader.expect("(")
-        length = reader.integer("the length of the datagram's data", 0xFFFF)
+        length = reader.integer("the length of the datagram's data", udp.MAXIMUM_PAYLOAD)
         reader.expect(")")
         return UdpPacket(inbound, length, ip, ports)
     return _tcp(reader, inbound, ip)
@@ -148,7 +149,7 @@ def _ports(reader: Reader) -> tuple[int, int] | None:
 def _tcp(reader: Reader, inbound: bool, ip: IpFields) -> TcpPacket:
     ports = _ports(reader)
     flags = _flags(reader)
-    start, length = _octets(reader)
+    start, length = _octets(reader, _LONGEST if inbound else 0xFFFF_FFFF)
     if reader.at("ack") != bool(flags & tcp.ACK):
         reader.fail("'ack' and a number, which belong to the flag '.'" if flags & tcp.ACK else "no 'ack' without '.'")
     ack = reader.integer("an acknowledgment number") if reader.accept("ack") else 0
@@ -183,14 +184,14 @@ def _flags(reader: Reader) -> int:
     return flags
 
 
-def _octets(reader: Reader) -> tuple[int, int]:
+def _octets(reader: Reader, longest: int = 0xFFFF_FFFF) -> tuple[int, int]:
     """`first:end(length)`: first and length."""
     token = reader.token
     start = reader.integer("a sequence number")
     reader.expect(":")
     end = reader.integer("the sequence number behind the last octet")
     reader.expect("(")
-    length = reader.integer("the number of octets")
+    length = reader.integer("the number of octets", longest)
     reader.expect(")")
     if (end - start) & 0xFFFF_FFFF != length:
         reader.fail(f"{start}:{start + length}({length}) or another length", token)

@@ -142,21 +142,20 @@ class Runner:
         if pending is None:
             return
         self._sockets.now = self._now
-        result, error = 0, None
+        call, result, error = pending.call, -1, 0
         try:
             next(pending.course)
             return
         except StopIteration as stop:
             result = stop.value
         except OSError as failed:
-            result, error = -1, errno.errorcode.get(failed.errno or 0, str(failed.errno))
+            error = failed.errno or 0
         except ScriptFailure as failure:
-            self._fail(f"{pending.call}: {failure}", event=pending.event)
+            self._fail(f"{call}: {failure}", event=pending.event)
         self._pending = None
-        got = f"{result} {error}" if error else f"{result}"
-        self._say(f"{pending.call} = {got}")
-        call = pending.call
-        if call.result is not ... and (result != call.result or error != call.error):
+        got = f"{result} {errno.errorcode.get(error, error)}" if error else f"{result}"
+        self._say(f"{call} = {got}")
+        if call.result is not ... and (result, error) != (call.result, getattr(errno, call.error or "", 0)):
             wanted = f"{call.result!r} {call.error}" if call.error else f"{call.result!r}"
             self._fail(f"{call}\n  expected: {wanted}\n  actual:   {got}", event=pending.event)
         if pending.ends is not None and abs(self._now - pending.ends) > self._settings.tolerance(0):

@@ -21,6 +21,7 @@ from stack.clock import MICROSECOND, MILLISECOND, SECOND, Duration
 from stack.config import HostConfig, InterfaceConfig, RouteConfig, TcpConfig
 from stack.errors import ConfigurationError
 from stack.pkt.syntax import Script, ScriptError
+from stack.transport.tcp.congestion import ALGORITHMS
 
 STACK_MAC: Final = mac("02:00:00:00:00:01")
 GATEWAY_MAC: Final = mac("02:00:00:00:00:02")  # of everybody else, since the host sees one Ethernet neighbour
@@ -73,6 +74,10 @@ def settings_of(script: Script) -> Settings:
             settings.tcp = _with_sysctl(settings.tcp, name, value)
         except ValueError as error:
             raise ScriptError(f"{script.name}:{line}: expected a sysctl, found '{name}={value}': {error}") from None
+    try:
+        settings.host_config()
+    except ConfigurationError as error:
+        raise ScriptError(f"{script.name}:1: expected a host that can be, found: {error}") from None
     return settings
 
 
@@ -99,7 +104,7 @@ def _with_field(config: TcpConfig, name: str, text: str) -> TcpConfig:
     value: Any = int(number[1]) * _UNITS[number[2]] if number is not None else _WORDS.get(text.lower(), text)
     if isinstance(value, str) != isinstance(getattr(config, name), str):
         raise ValueError("a value is a number (with ns, us, ms or s), true, false, none or a name")
-    return replace(config, **{name: value})
+    return _checked(replace(config, **{name: value}))
 
 
 # sysctls
@@ -127,4 +132,10 @@ def _with_sysctl(config: TcpConfig, name: str, text: str) -> TcpConfig:
     if not name.startswith("net.ipv4.") or not hasattr(config, field_name):
         raise ValueError(f"there is nothing like it in TcpConfig; there is for {', '.join(_SYSCTLS)}")
     value: Any = convert(text)
-    return replace(config, **{field_name: value})
+    return _checked(replace(config, **{field_name: value}))
+
+
+def _checked(config: TcpConfig) -> TcpConfig:
+    if config.congestion not in ALGORITHMS:
+        raise ValueError(f"there is {', '.join(ALGORITHMS)}")
+    return config

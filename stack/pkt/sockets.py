@@ -32,6 +32,8 @@ Waiting: TypeAlias = Generator[None, None, T]
 
 _PATTERN: Final = random.Random(2018).randbytes(65521)  # a prime: no shift by a power of two looks alike
 _OPENING: Final = (State.SYN_SENT, State.SYN_RECEIVED)
+_PROTOCOLS: Final = {int(socket.SOCK_STREAM): socket.IPPROTO_TCP, int(socket.SOCK_DGRAM): socket.IPPROTO_UDP}
+_CHUNK: Final = 1 << 16
 _HARMLESS_FLAGS: Final = socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
 
 
@@ -93,16 +95,13 @@ class Sockets:
     # Opening
 
     def _socket(self, domain: Value, kind: Value, protocol: Value) -> int:
-        types = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
-        number = int(_number(kind))
-        flags = number & socket.SOCK_NONBLOCK
-        base = socket.SocketKind(number & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC))
+        base = _number(kind) & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         if domain not in (..., socket.AF_INET):
             raise OSError(errno.EAFNOSUPPORT, "IPv4 only")
-        if protocol not in (0, types.get(base)):
+        if base not in _PROTOCOLS or protocol not in (0, _PROTOCOLS[base]):
             raise OSError(errno.EPROTONOSUPPORT, "TCP and UDP only")
         descriptor = Descriptor(base, self._settings.tcp)
-        descriptor.flags |= os.O_NONBLOCK if flags else 0
+        descriptor.flags |= os.O_NONBLOCK if _number(kind) & socket.SOCK_NONBLOCK else 0
         return self._install(descriptor)
 
     def _bind(self, fd: Value, address: Value, length: Value) -> int:
@@ -159,19 +158,19 @@ class Sockets:
     # Reading
 
     def _read(self, fd: Value, buffer: Value, size: Value) -> Waiting[int]:
-        return self._receive(self._get(fd), _number(size), 0)
+        return self._receive(self._get(fd), _size(size), 0)
 
     def _recv(self, fd: Value, buffer: Value, size: Value, flags: Value) -> Waiting[int]:
-        return self._receive(self._get(fd), _number(size), _number(flags))
+        return self._receive(self._get(fd), _size(size), _number(flags))
 
     def _recvfrom(self, fd: Value, buffer: Value, size: Value, flags: Value, *_: Value) -> Waiting[int]:
-        return self._receive(self._get(fd), _number(size), _number(flags))
+        return self._receive(self._get(fd), _size(size), _number(flags))
 
     def _readv(self, fd: Value, vector: Value, count: Value) -> Waiting[int]:
-        return self._receive(self._get(fd), sum(_number(size) for _, size in _vector(vector)), 0)
+        return self._receive(self._get(fd), sum(_size(size) for _, size in _vector(vector)), 0)
 
     def _recvmsg(self, fd: Value, message: Value, flags: Value) -> Waiting[int]:
-        size = sum(_number(size) for _, size in _vector(_field(message, "msg_iov")))
+        size = sum(_size(size) for _, size in _vector(_field(message, "msg_iov")))
         return self._receive(self._get(fd), size, _number(flags))
 
     def _receive(self, descriptor: Descriptor, size: int, flags: int) -> Waiting[int]:
@@ -225,19 +224,20 @@ class Sockets:
         to: tuple[Ipv4Address, int] | None,
     ) -> Waiting[int]:
         _check_flags(flags)
-        size = sum(_number(size) for _, size in vector)
-        text = b"".join(data[: _number(size)] if isinstance(data, bytes) else b"" for data, size in vector)
+        size = sum(_size(size) for _, size in vector)
+        text = b"".join(data[: _size(size)] for data, size in vector if isinstance(data, bytes))
+        size = len(text) or size
         if descriptor.type == socket.SOCK_DGRAM:
             peer = descriptor.peer or to
             if peer is None:
                 raise OSError(errno.EDESTADDRREQ, "no address to send to")
-            self._host.send_datagram(self._bound(descriptor), text or pattern(0, size), *peer, self.now)
+            data = text or pattern(0, min(size, _CHUNK))
+            self._host.send_datagram(self._bound(descriptor), data, *peer, self.now)
             return size
         connection = descriptor.connection
         if connection is None:
             raise BrokenPipeError(errno.EPIPE, "write() on a socket that is not connected")
         written = self.written[connection.key.local_port, connection.key.remote_port]
-        data = text or pattern(len(written), size)
         sent = 0
         while True:
             if error := descriptor.take_error():
@@ -245,11 +245,14 @@ class Sockets:
             if connection.state is State.CLOSED:
                 raise BrokenPipeError(errno.EPIPE, "the connection is over")
             if connection.state not in _OPENING:
-                taken = self._host.write(connection, data[sent:], self.now)
-                written += data[sent : sent + taken]
+                data = text[sent:] or pattern(len(written), min(size - sent, _CHUNK))
+                taken = self._host.write(connection, data, self.now)
+                written += data[:taken]
                 sent += taken
-                if sent == len(data):
+                if sent == size:
                     return sent
+                if taken == len(data):
+                    continue
             if sent and descriptor.flags & os.O_NONBLOCK:
                 return sent
             yield from _wait(descriptor, flags)
@@ -366,6 +369,12 @@ def _wait(descriptor: Descriptor, flags: int = 0) -> Waiting[None]:
 
 def _number(value: Value) -> int:
     return value if isinstance(value, int) else 0
+
+
+def _size(value: Value) -> int:
+    if _number(value) < 0:
+        raise OSError(errno.EINVAL, "a size cannot be negative")
+    return _number(value)
 
 
 def _field(value: Value, name: str) -> Value:

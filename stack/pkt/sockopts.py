@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stack.clock import MILLISECOND, SECOND, Instant
 from stack.pkt.syntax import Value
+from stack.transport.tcp.congestion import ALGORITHMS
 
 if TYPE_CHECKING:
     from stack.pkt.sockets import Descriptor
@@ -44,19 +45,23 @@ def set_option(descriptor: "Descriptor", option: tuple[int, int], value: Value, 
         linger: Any = value if isinstance(value, dict) else {}
         descriptor.options[option] = linger.get("linger", -1) if linger.get("onoff") else -1
         return 0
-    setting: Any = value[0] if isinstance(value, list) and value else value
+    given = value[0] if isinstance(value, list) and value else value
+    number = given if isinstance(given, int) else 0
     if option in _REMEMBERED:
-        descriptor.options[option] = int(setting)
+        descriptor.options[option] = number
         return 0
     if option not in _FIELDS:
         raise OSError(errno.ENOPROTOOPT, "no such option")
     name, unit = _FIELDS[option]
+    setting: Any = number * unit
     if option == _NODELAY:
-        setting = not setting
+        setting = not number
+    elif option == _KEEPALIVE:
+        setting = bool(number)
     elif option == _CONGESTION:
-        setting = bytes(setting).decode()
-    else:
-        setting = bool(setting) if option == _KEEPALIVE else int(setting) * unit
+        setting = given.decode("latin-1") if isinstance(given, bytes) else ""
+        if setting not in ALGORITHMS:
+            raise OSError(errno.ENOENT, "no such congestion control")
     connection = descriptor.connection
     if connection is not None and name in _FIXED_BY_HANDSHAKE:
         raise OSError(errno.EINVAL, "not of a connection that is open")

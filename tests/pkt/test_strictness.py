@@ -193,6 +193,41 @@ def test_another_result() -> None:
     assert "expected: 0\n  actual:   -1 EBADF" in failure("+0 close(9) = 0")
 
 
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("write(4, ..., -1)", "EINVAL"),
+        ("read(4, ..., -1)", "EINVAL"),
+        ("recv(4, ..., 1, MSG_PEEK)", "EOPNOTSUPP"),
+        ("send(4, ..., 1, MSG_MORE)", "EOPNOTSUPP"),
+        ("read(3, ..., 1)", "ENOTCONN"),
+        ("write(3, ..., 1)", "EPIPE"),
+        ("shutdown(3, SHUT_WR)", "ENOTCONN"),
+        ("listen(4, 1)", "EINVAL"),
+        ("connect(4, ..., ...)", "EISCONN"),
+        ("fcntl(4, F_DUPFD)", "EINVAL"),
+        ("setsockopt(4, SOL_SOCKET, SO_RCVBUF, [1000], 4)", "EINVAL"),
+        ("setsockopt(4, SOL_SOCKET, SO_BROADCAST, [1], 4)", "ENOPROTOOPT"),
+        ("getsockopt(4, SOL_SOCKET, SO_BROADCAST, ..., ...)", "ENOPROTOOPT"),
+        ('setsockopt(3, SOL_TCP, TCP_CONGESTION, "hope", 4)', "ENOENT"),
+        ("socket(..., 77, 0)", "EPROTONOSUPPORT"),
+    ],
+)
+def test_what_calls_refuse(call: str, error: str) -> None:
+    play(f"+0 {call} = -1 {error}")
+
+
+def test_options_of_sockets() -> None:
+    play(
+        '+0 setsockopt(3, SOL_TCP, TCP_CONGESTION, "newreno", 7) = 0\n'
+        '+0 getsockopt(3, SOL_TCP, TCP_CONGESTION, ["newreno"], [7]) = 0\n'
+        "+0 getsockopt(4, SOL_TCP, TCP_MAXSEG, [1000], [4]) = 0\n"
+        "+0 setsockopt(4, SOL_TCP, TCP_KEEPIDLE, [5], 4) = 0\n+0 getsockopt(4, SOL_TCP, TCP_KEEPIDLE, [5], [4]) = 0\n"
+        "+0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0\n"
+        "+0 getsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], [4]) = 0"
+    )
+
+
 def test_any_result() -> None:
     play("+0 close(9) = ...")
 
