@@ -106,10 +106,11 @@ class Peer:
                 self.stop()
 
         self.driver.watch(sys.stdin.fileno(), on_input)
+        cpu = time.process_time()
         print("ready", flush=True)
         self.driver.run(on_stop=lambda now: None)
         self.found |= {
-            "cpu": time.process_time(),
+            "cpu": time.process_time() - cpu,
             "frames_refused": self.driver.frames_refused,
             "counters": self.host.counters.nonzero(),
         }
