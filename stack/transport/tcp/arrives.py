@@ -97,6 +97,10 @@ def _answer_unacceptable(connection: "Connection", seg: Segment, now: Instant) -
     if connection.state is State.TIME_WAIT and seg.flags & FIN:
         timeouts.start_linger(connection, 2 * connection.config.maximum_segment_lifetime, now)
     if seg.payload or seg.flags & FIN:
+        receiver = connection.receiver
+        old = min(seq_diff(receiver.nxt, seg.seq), len(seg.payload))
+        if old > 0:
+            receiver.note_duplicate(seg.seq, old)
         output.send_ack(connection, now)  # an octet that was sent twice: the first acknowledgment was lost
     else:
         _challenge(connection, now)  # limited, lest two ends answer each other's ACKs for ever
@@ -201,7 +205,7 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
         _restart_timer(connection, restarts_timer, now)
     if ack == sender.una:
         sender.update_window(seg.seq, ack, window, advances)
-    if seg.flags & ECE and connection.ecn and sender.recovery.on_congestion_echo(sender.sample, sender.congestion):
+    if seg.flags & ECE and connection.ecn and sender.recovery.on_congestion_echo(sender.congestion, now):
         sender.cwr_due = True
     return _after_our_fin(connection, now)
 
@@ -229,7 +233,7 @@ def _judge_with_sack(connection: "Connection", seg: Segment, now: Instant) -> No
     sample = sender.finish_ack(_echoed_rtt(connection, seg, now))
     ts_ecr = seg.options.ts_ecr if connection.timestamps is not None else None
     again = recovery.on_ack_with_sack(sample, dsacked, ts_ecr, sender.rtt.srtt, congestion)
-    _grow(connection)
+    _grow(connection, seg)
     connection.schedule_loss_timers(again, now)
 
 
@@ -237,16 +241,16 @@ def _judge(connection: "Connection", seg: Segment, now: Instant) -> None:
     """An acknowledgment of something new from a peer without SACK."""
     sender = connection.sender
     sample = sender.finish_ack(_echoed_rtt(connection, seg, now))
-    _grow(connection)
+    _grow(connection, seg)
     if sender.recovery.on_ack(sample, sender.congestion):
         output.retransmit_first(connection, now)
 
 
-def _grow(connection: "Connection") -> None:
+def _grow(connection: "Connection", seg: Segment) -> None:
     sender = connection.sender
     sample, congestion = sender.sample, sender.congestion
-    recovers = sample.in_recovery or sender.recovery.active
-    if sample.acked and (congestion.owns_recovery or not recovers):
+    holds = sample.in_recovery or sender.recovery.active or (connection.ecn and seg.flags & ECE)  # RFC 3168 6.1.2
+    if (sample.acked and not holds) or congestion.owns_recovery:
         congestion.on_ack(sample)
         sender.follow_cwnd()
 

@@ -44,6 +44,8 @@ def transmit(connection: "Connection", now: Instant) -> bool:
     sender = connection.sender
     if connection.path.mtu(now) != connection.path_mtu:
         on_path_mtu(connection, now)
+    if connection.sack:
+        sender.leave_room(connection.receiver.sack_length(_sack_room(connection)))
     while (delay := sender.pacing_delay(now)) == 0:
         record = None if sender.recovery.prefers_new_data and sender.unsent > 0 else sender.board.first_lost
         if record is not None:
@@ -224,9 +226,9 @@ def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: 
         options = _TIMESTAMPS.pack(_TIMESTAMPS_LEAD, timestamps.clock(now), timestamps.recent)
     mss = connection.sender.mss
     if connection.sack and receiver.has_news:
-        sack = receiver.sack_option(MAXIMUM_OPTIONS - len(options))
+        sack = receiver.sack_option(_sack_room(connection))
         options += sack
-        mss = max(mss - len(sack), 1)
+        mss = min(mss, max(connection.sender.room - len(sack), 1))
     window = receiver.window_field()
     sent = connection.path.send(seq, receiver.nxt, flags, window, options, payload, mss, now, ecn)
     if sent >= 0:
@@ -235,6 +237,10 @@ def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: 
         connection.ack_now = False
         connection.delayed_ack.disarm()
     return sent
+
+
+def _sack_room(connection: "Connection") -> int:
+    return MAXIMUM_OPTIONS - (TIMESTAMPS_LENGTH if connection.timestamps is not None else 0)
 
 
 def _current_seq(connection: "Connection") -> int:

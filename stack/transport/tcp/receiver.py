@@ -19,6 +19,8 @@ from stack.wire import tcp_options
 from stack.wire.tcp_options import TcpOptions
 
 _MAXIMUM_FIELD: Final = 0xFFFF
+_SACK_LEAD: Final = 4  # octets: two NOPs, kind and length
+_SACK_BLOCK: Final = 8
 _REMEMBERED: Final = 6  # more than a SACK option has blocks, since some will be in one range
 
 
@@ -141,11 +143,18 @@ class Receiver:
         """Whether an acknowledgment has something to say in a SACK option."""
         return self._reassembly is not None or self._duplicate is not None
 
+    def sack_length(self, room: int) -> int:
+        """How long sack_option() may be."""
+        if not self.has_news:
+            return 0
+        blocks = (self._duplicate is not None) + len(self._recent)
+        return min(blocks, (room - _SACK_LEAD) // _SACK_BLOCK) * _SACK_BLOCK + _SACK_LEAD
+
     def sack_option(self, room: int) -> bytes:
         """The option, padded, in at most `room` octets: first what came last (RFC 2018 4, RFC 2883 4)."""
         blocks = [] if self._duplicate is None else [self._duplicate]
         self._duplicate = None
-        most = (room - 4) // 8
+        most = (room - _SACK_LEAD) // _SACK_BLOCK
         if self._reassembly is not None:
             seen = set()
             for offset in self._recent:

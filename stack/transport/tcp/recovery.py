@@ -159,7 +159,7 @@ class Recovery:
 
     def _on_losses(self, sample: AckSample, congestion: CongestionControl) -> None:
         # The loss of a retransmission is a second sign of congestion (RFC 5681 4.3), once for each round of them.
-        if self.phase is Phase.OPEN or (self.active and self._board.relost_at > self._entered_at):
+        if self.phase is Phase.OPEN or (self.active and self._board.relost_at >= self._entered_at):
             self._enter(sample.flight, sample.nxt, congestion, sample.now)
 
     def _judge_reduction(
@@ -265,13 +265,14 @@ class Recovery:
         self._tail_probe = None
         return was_open
 
-    def on_congestion_echo(self, sample: AckSample, congestion: CongestionControl) -> bool:
+    def on_congestion_echo(self, congestion: CongestionControl, now: Instant) -> bool:
         """An ECN echo: reduce as if for a loss, once a window (RFC 3168 6.1.2); returns whether it was done."""
-        if self.phase is not Phase.OPEN or sample.una <= self.recover:
+        board = self._board
+        if self.phase is not Phase.OPEN or board.una <= self.recover:
             return False
-        self.recover = sample.nxt
+        self.recover = board.end
         self._may_undo = False
-        congestion.on_loss(min(sample.flight, congestion.cwnd), sample.now)
+        congestion.on_loss(min(board.end - board.una, congestion.cwnd), now)
         return True
 
     def _enter(self, flight: int, high: int, congestion: CongestionControl, now: Instant) -> None:

@@ -39,7 +39,7 @@ class Sender:
         "_most", "_paces", "app_limited_until", "base", "board", "buffer", "capacity", "congestion",
         "cwnd_limited_until", "cwr_due", "delivered", "delivered_at", "fin_acked", "fin_queued", "first_sent_at",
         "iss", "last_sent_at", "max", "max_wnd", "mss", "nxt", "pace_at", "pacing_rate", "probes", "progress_at",
-        "recovery", "retransmissions", "retransmitted", "rtt", "sample", "shift", "una", "wl1", "wl2", "wnd",
+        "recovery", "retransmissions", "retransmitted", "room", "rtt", "sample", "shift", "una", "wl1", "wl2", "wnd",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int, mss: int, now: Instant) -> None:
@@ -53,7 +53,7 @@ class Sender:
         self.wnd = self.max_wnd = 0
         self.wl1 = self.wl2 = 0
         self.shift = 0
-        self.mss = mss
+        self.mss = self.room = mss  # octets of text in a segment: now, and without options that come and go
         self.fin_queued = False
         self.fin_acked = False
         self.rtt = RttEstimator(config)
@@ -201,6 +201,7 @@ class Sender:
         self.board.delivered.clear()
         self.sample.now = now
         self.sample.flight = self.board.pipe
+        self.sample.una = self.board.una
         self.sample.is_cwnd_limited = self.board.una < self.cwnd_limited_until
 
     def on_syn_acked(self, ack: int, now: Instant) -> None:
@@ -233,7 +234,8 @@ class Sender:
         """What the acknowledgment has told; `echoed` is the round-trip time by its time stamp."""
         sample, delivered = self.sample, self.board.delivered
         now = sample.now
-        sample.acked = delivered.octets
+        sample.newly_delivered = delivered.octets
+        sample.acked = min(delivered.octets, self.board.una - sample.una)
         sample.una = self.board.una
         sample.nxt = self.board.end
         sample.lost = 0
@@ -313,8 +315,12 @@ class Sender:
 
     def set_mss(self, mss: int) -> None:
         """Segments are of at most `mss` octets of data from now on."""
-        self.mss = mss
+        self.room = self.mss = mss
         self.congestion.mss = mss
+
+    def leave_room(self, octets: int) -> None:
+        """Segments carry `octets` of options beyond the usual ones (Eff.snd.MSS of RFC 9293 3.7.1)."""
+        self.mss = max(self.room - octets, 1)
 
     def restart_after_idle(self, now: Instant) -> None:
         """Reduce cwnd when nothing was sent for more than one RTO (RFC 5681 4.1)."""

@@ -19,7 +19,8 @@ class AckSample:
     """
 
     now: Instant = 0
-    acked: int = 0  # octets delivered by this acknowledgment
+    acked: int = 0  # octets that are new in it and cumulatively acknowledged: what cwnd grows by (RFC 5681 3.1)
+    newly_delivered: int = 0  # octets that are new in it, selectively acknowledged or not
     flight: int = 0  # octets in the network before it (the pipe of RFC 6675)
     is_cwnd_limited: bool = False  # cwnd was used up when what it acknowledges was sent (RFC 7661 4.1)
     una: int = 0  # stream offset of SND.UNA, after it
