@@ -205,7 +205,11 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
         _restart_timer(connection, restarts_timer, now)
     if ack == sender.una:
         sender.update_window(seg.seq, ack, window, advances)
-    if seg.flags & ECE and connection.ecn and sender.recovery.on_congestion_echo(sender.congestion, now):
+    if (
+        seg.flags & ECE
+        and connection.ecn
+        and sender.recovery.on_congestion_echo(sender.sample.flight, sender.congestion, now)
+    ):
         sender.cwr_due = True
     return _after_our_fin(connection, now)
 
@@ -232,8 +236,10 @@ def _judge_with_sack(connection: "Connection", seg: Segment, now: Instant) -> No
         return
     sample = sender.finish_ack(_echoed_rtt(connection, seg, now))
     ts_ecr = seg.options.ts_ecr if connection.timestamps is not None else None
+    undone = recovery.undone
     again = recovery.on_ack_with_sack(sample, dsacked, ts_ecr, sender.rtt.srtt, congestion)
-    _grow(connection, seg)
+    if recovery.undone == undone:  # else cwnd is what it was before, and that is enough
+        _grow(connection, seg)
     connection.schedule_loss_timers(again, now)
 
 

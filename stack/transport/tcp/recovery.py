@@ -84,7 +84,7 @@ class Recovery:
 
     def allowance(self, mss: int) -> int:
         """Octets beyond cwnd: limited transmit on the first two duplicate ACKs (RFC 3042); pipe has it with SACK."""
-        return 0 if self.has_sack or self.active else min(self.duplicates, 2) * mss
+        return 0 if self.has_sack or self.phase is not Phase.OPEN else min(self.duplicates, 2) * mss
 
     # What was sent
 
@@ -265,14 +265,14 @@ class Recovery:
         self._tail_probe = None
         return was_open
 
-    def on_congestion_echo(self, congestion: CongestionControl, now: Instant) -> bool:
+    def on_congestion_echo(self, flight: int, congestion: CongestionControl, now: Instant) -> bool:
         """An ECN echo: reduce as if for a loss, once a window (RFC 3168 6.1.2); returns whether it was done."""
         board = self._board
         if self.phase is not Phase.OPEN or board.una <= self.recover:
             return False
         self.recover = board.end
         self._may_undo = False
-        congestion.on_loss(min(board.end - board.una, congestion.cwnd), now)
+        congestion.on_loss(min(flight, congestion.cwnd), now)
         return True
 
     def _enter(self, flight: int, high: int, congestion: CongestionControl, now: Instant) -> None:

@@ -105,7 +105,7 @@ class Sender:
     def repeat_length(self, record: Sent) -> int:
         """How much of `record`, which is lost, may be sent again now; 0: nothing."""
         board, mss = self.board, self.mss
-        room = min(self.congestion.cwnd + self.recovery.allowance(mss) - board.pipe, _BURST)
+        room = min(self.congestion.cwnd - board.pipe, _BURST)
         length = record.end - record.start
         if room < min(mss, length):
             return 0
