@@ -233,11 +233,13 @@ def _judge_with_sack(connection: "Connection", seg: Segment, now: Instant) -> No
     recovery, congestion, board = sender.recovery, sender.congestion, sender.board
     dsacked = take_blocks(connection, seg) if seg.options.sack_blocks else 0
     if not (board.delivered.octets or dsacked):
+        if not seg.payload and seg.ack == sender.una:
+            recovery.on_bare_duplicate()
         return
-    sample = sender.finish_ack(_echoed_rtt(connection, seg, now))
-    ts_ecr = seg.options.ts_ecr if connection.timestamps is not None else None
+    echoed = _echoed_rtt(connection, seg, now)
+    sample = sender.finish_ack(echoed)
     undone = recovery.undone
-    again = recovery.on_ack_with_sack(sample, dsacked, ts_ecr, sender.rtt.srtt, congestion)
+    again = recovery.on_ack_with_sack(sample, dsacked, echoed, sender.rtt.srtt, congestion)
     if recovery.undone == undone:  # else cwnd is what it was before, and that is enough
         _grow(connection, seg)
     connection.schedule_loss_timers(again, now)

@@ -208,8 +208,7 @@ def _repeat(connection: "Connection", record: Sent, length: int, now: Instant) -
     if sent < 0:
         return False
     connection.counters["TcpRetransSegs"] += -(-sent // sender.mss) or 1
-    clock = connection.timestamps.clock(now) if connection.timestamps is not None else None
-    sender.on_retransmitted(record, sent + (fin and sent == text), clock, now)
+    sender.on_retransmitted(record, sent + (fin and sent == text), now)
     is_first = not offset and sender.recovery.has_sack  # RFC 6582 has a rule of its own: restarts_timer()
     if is_first or connection.retransmit.deadline is None or connection.probing:
         connection.probing = False  # what the timer stands for, the first that is outstanding, has gone just now

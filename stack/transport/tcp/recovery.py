@@ -12,12 +12,11 @@ losses of one window from counting twice.
 from enum import IntEnum
 from typing import Final
 
-from stack.clock import Duration, Instant
+from stack.clock import MILLISECOND, Duration, Instant
 from stack.transport.tcp.congestion import AckSample, CongestionControl
 from stack.transport.tcp.prr import ProportionalRateReduction
 from stack.transport.tcp.rack import Rack
 from stack.transport.tcp.scoreboard import Fate, Scoreboard
-from stack.transport.tcp.sequence import seq_lt
 
 DUPLICATE_THRESHOLD: Final = 3
 
@@ -61,7 +60,7 @@ class Recovery:
         self._is_partial = False  # a partial acknowledgment has arrived in this recovery (without SACK)
         self._may_undo = False
         self._repeated = 0  # octets sent again since then, less those that the peer had already
-        self._first_repeat: int | None = None  # the time stamp of the first of these segments
+        self._first_repeat: Instant | None = None  # when the first of these went
         self._tail_probe: int | None = None  # TLP.end_seq of RFC 8985 7.1
         self._probed_after = -1  # how many round trips had been measured when the last probe went
         self._tail_probe_repeats = False
@@ -93,14 +92,14 @@ class Recovery:
         if self.active:
             self._prr.on_sent(octets)
 
-    def on_retransmitted(self, octets: int, ts_val: int | None) -> None:
-        """Octets were sent again, in segments with time stamp `ts_val`."""
+    def on_retransmitted(self, octets: int, now: Instant) -> None:
+        """Octets were sent again."""
         if self.active:
             self._prr.on_sent(octets)
         if self._may_undo:
             self._repeated += octets
             if self._first_repeat is None:
-                self._first_repeat = ts_val
+                self._first_repeat = now
 
     def on_tail_probe(self, high: int, repeats: bool) -> None:
         """A tail loss probe went out: SND.NXT is now `high`, and the probe repeats something or is new."""
@@ -111,18 +110,28 @@ class Recovery:
     # Acknowledgments, with SACK
 
     def on_ack_with_sack(
-        self, sample: AckSample, dsacked: int, ts_ecr: int | None, srtt: Duration | None, congestion: CongestionControl
+        self,
+        sample: AckSample,
+        dsacked: int,
+        echoed: Duration | None,
+        srtt: Duration | None,
+        congestion: CongestionControl,
     ) -> Instant | None:
-        """Judge an acknowledgment, which says that `dsacked` octets came twice; returns when RACK looks again."""
+        """Judge an acknowledgment; returns when RACK looks again.
+
+        It says that `dsacked` octets came twice, and echoes a time stamp that is `echoed` old.
+        """
         board, rack, now = self._board, self.rack, sample.now
         delivered = board.delivered
         advance = delivered.octets - delivered.sacked
         if dsacked:
             rack.on_dsack(sample.una, sample.nxt)
         self.duplicates = 0 if advance else self.duplicates + (delivered.sacked > 0)
-        rack.on_delivered(delivered, board.highest, now)
+        newest = delivered.newest
+        if newest is None or not (newest.retransmitted and _is_older(echoed, newest.sent_at, now)):
+            rack.on_delivered(delivered, board.highest, now)
         self._judge_tail_probe(sample, dsacked, congestion)
-        self._judge_reduction(sample, advance, dsacked, ts_ecr, congestion)
+        self._judge_reduction(sample, advance, dsacked, echoed, congestion)
         if self.phase is not Phase.OPEN and sample.una >= self.recover:
             self._leave(congestion)
         before = board.lost
@@ -163,7 +172,7 @@ class Recovery:
             self._enter(sample.flight, sample.nxt, congestion, sample.now)
 
     def _judge_reduction(
-        self, sample: AckSample, advance: int, dsacked: int, ts_ecr: int | None, congestion: CongestionControl
+        self, sample: AckSample, advance: int, dsacked: int, echoed: Duration | None, congestion: CongestionControl
     ) -> None:
         """Take back a reduction that this acknowledgment shows to have been for nothing."""
         delivered = self._board.delivered
@@ -177,7 +186,7 @@ class Recovery:
         if not self._may_undo:
             return
         self._repeated -= dsacked
-        is_old = ts_ecr is not None and self._first_repeat is not None and seq_lt(ts_ecr, self._first_repeat)
+        is_old = self._first_repeat is not None and _is_older(echoed, self._first_repeat, sample.now)
         if (advance and is_old and self.phase is not Phase.OPEN) or (dsacked and self._repeated <= 0):
             self._undo(congestion, sample.now)
 
@@ -192,6 +201,11 @@ class Recovery:
             self._may_undo = False
             congestion.on_loss(sample.flight, sample.now)
         self._tail_probe = None
+
+    def on_bare_duplicate(self) -> None:
+        """A duplicate ACK without news: the original has arrived, and the probe after it (RFC 8985 7.4.2, case 2)."""
+        if self._tail_probe_repeats and self._tail_probe == self._board.una:
+            self._tail_probe = None
 
     # Acknowledgments, without SACK
 
@@ -305,3 +319,8 @@ class Recovery:
         self.undone += 1
         self._board.unmark_lost()
         congestion.undo(now)
+
+
+def _is_older(echoed: Duration | None, at: Instant, now: Instant) -> bool:
+    """Whether a time stamp, which is `echoed` old, is from before `at`; both in its ticks of a millisecond."""
+    return echoed is not None and (now - echoed) // MILLISECOND < at // MILLISECOND

@@ -23,6 +23,7 @@ _BURST: Final = 65000  # octets handed down at once: what fits an IP datagram, s
 _PACED_BURST: Final = 1 * MILLISECOND  # what goes at once where the rate is paced
 _PACED_CREDIT: Final = 2 * MILLISECOND
 _PACED_RTT: Final = 4 * MILLISECOND
+_FIRST_PTO: Final = 1 * SECOND
 _MINIMUM_PTO: Final = 10 * MILLISECOND
 _MAXIMUM_ACK_DELAY: Final = 200 * MILLISECOND  # TLP.max_ack_delay: the peer may keep a lone segment's ACK back
 DEFAULT_MSS: Final = 536  # RFC 9293 MUST-15
@@ -177,7 +178,7 @@ class Sender:
         self.recovery.on_sent(length)
         self._on_any_sent(length, now)
 
-    def on_retransmitted(self, record: Sent, length: int, ts_val: int | None, now: Instant) -> None:
+    def on_retransmitted(self, record: Sent, length: int, now: Instant) -> None:
         """The first `length` of `record` was sent again."""
         board = self.board
         record = board.on_retransmitted(record, length, now)
@@ -185,7 +186,7 @@ class Sender:
             self.cwnd_limited_until = max(self.cwnd_limited_until, record.end)
         self._note_delivered(record)
         self.retransmitted += length
-        self.recovery.on_retransmitted(length, ts_val)
+        self.recovery.on_retransmitted(length, now)
         self._on_any_sent(length, now)
 
     def note_application_limit(self) -> None:
@@ -331,7 +332,7 @@ class Sender:
         """PTO of RFC 8985 7.2; as long as two round trips, and not so short that a busy peer sets it off."""
         srtt = self.rtt.srtt
         if srtt is None:
-            return self.rtt.rto
+            return min(_FIRST_PTO, self.rtt.rto)
         timeout = max(2 * srtt, _MINIMUM_PTO)
         if self.board.pipe <= self.mss:
             timeout += _MAXIMUM_ACK_DELAY

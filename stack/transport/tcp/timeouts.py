@@ -17,6 +17,11 @@ def on_retransmit(connection: "Connection", now: Instant) -> None:
     if connection.probing:
         _on_persist(connection, now)
         return
+    tail = connection.tail_timer
+    if tail is not None and tail.deadline is not None and tail.deadline <= now:
+        tail.disarm()  # RFC 8985 7.2: a probe that falls due with the timeout goes in its place
+        on_tail(connection, now)
+        return
     if now >= give_up_at(connection):
         _time_out(connection, now)
         return
@@ -50,8 +55,9 @@ def on_reordering(connection: "Connection", now: Instant) -> None:
 def on_tail(connection: "Connection", now: Instant) -> None:
     """The probe timer (RFC 8985 7.3): the tail of the flight has not been answered."""
     sender = connection.sender
-    if sender.board.pipe and sender.recovery.may_probe_tail:
-        output.send_tail_probe(connection, now)
+    if sender.board.pipe:
+        if sender.recovery.may_probe_tail:
+            output.send_tail_probe(connection, now)
         connection.retransmit.arm(connection.retransmission_deadline(now))
 
 
