@@ -44,7 +44,7 @@ def parse_call(reader: Reader) -> Call:
     text = reader.text_since(token)
     reader.expect("=")
     result = _value(reader)
-    error = _error(reader) if result == -1 else None
+    error = _error(reader) if result == -1 and reader.token.kind == "word" else None
     if reader.accept("("):
         while not reader.accept(")"):
             if reader.token.kind == "end":

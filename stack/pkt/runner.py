@@ -155,7 +155,8 @@ class Runner:
         self._pending = None
         got = f"{result} {errno.errorcode.get(error, error)}" if error else f"{result}"
         self._say(f"{call} = {got}")
-        if call.result is not ... and (result, error) != (call.result, getattr(errno, call.error or "", 0)):
+        expected_error = getattr(errno, call.error) if call.error else error  # -1 alone: any
+        if call.result is not ... and (result, error) != (call.result, expected_error):
             wanted = f"{call.result!r} {call.error}" if call.error else f"{call.result!r}"
             self._fail(f"{call}\n  expected: {wanted}\n  actual:   {got}", event=pending.event)
         if pending.ends is not None and abs(self._now - pending.ends) > self._settings.tolerance(0):

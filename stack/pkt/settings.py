@@ -109,30 +109,38 @@ def _with_field(config: TcpConfig, name: str, text: str) -> TcpConfig:
 
 # sysctls
 
-_SYSCTLS: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
-    "tcp_timestamps": ("timestamps", lambda text: text != "0"),
-    "tcp_window_scaling": ("window_scaling", lambda text: text != "0"),
-    "tcp_sack": ("sack", lambda text: text != "0"),
-    "tcp_ecn": ("ecn", lambda text: {"0": "off", "1": "request", "2": "accept"}.get(text, text)),
-    "tcp_congestion_control": ("congestion", lambda text: {"reno": "newreno"}.get(text, text)),
-    "tcp_keepalive_time": ("keep_alive_idle", lambda text: int(text) * SECOND),
-    "tcp_keepalive_intvl": ("keep_alive_interval", lambda text: int(text) * SECOND),
-    "tcp_keepalive_probes": ("keep_alive_probes", int),
-    "tcp_fin_timeout": ("fin_wait_2_timeout", lambda text: int(text) * SECOND),
-    "tcp_retries1": ("retransmit_r1", int),
-    "tcp_min_snd_mss": ("minimum_send_mss", int),
-    "tcp_rmem": ("receive_buffer", lambda text: int(text.split()[1])),  # the least, the default, the most
-    "tcp_wmem": ("send_buffer", lambda text: int(text.split()[1])),
+_SYSCTLS: Final[dict[str, Callable[[str], dict[str, Any]]]] = {
+    "tcp_timestamps": lambda text: {"timestamps": text != "0"},
+    "tcp_window_scaling": lambda text: {"window_scaling": text != "0"},
+    "tcp_sack": lambda text: {"sack": text != "0"},
+    "tcp_ecn": lambda text: {"ecn": {"0": "off", "1": "request", "2": "accept"}[text]},
+    "tcp_congestion_control": lambda text: {"congestion": {"reno": "newreno"}.get(text, text)},
+    "tcp_keepalive_time": lambda text: {"keep_alive_idle": int(text) * SECOND},
+    "tcp_keepalive_intvl": lambda text: {"keep_alive_interval": int(text) * SECOND},
+    "tcp_keepalive_probes": lambda text: {"keep_alive_probes": int(text)},
+    "tcp_fin_timeout": lambda text: {"fin_wait_2_timeout": int(text) * SECOND},
+    "tcp_retries1": lambda text: {"retransmit_r1": int(text)},
+    "tcp_min_snd_mss": lambda text: {"minimum_send_mss": int(text)},
+    "tcp_rmem": lambda text: dict(zip(("initial_receive_buffer", "receive_buffer"), _buffer_sizes(text), strict=True)),
+    "tcp_wmem": lambda text: dict(zip(("initial_send_buffer", "send_buffer"), _buffer_sizes(text), strict=True)),
 }
-"""Linux's names below net.ipv4, the field of TcpConfig that is the same, and its value."""
+"""Linux's names below net.ipv4, and the fields of TcpConfig that mean the same."""
+
+
+def _buffer_sizes(text: str) -> tuple[int, int]:
+    """Linux has three numbers: the least, the default, the most."""
+    _, default, most = text.split()
+    return int(default), int(most)
 
 
 def _with_sysctl(config: TcpConfig, name: str, text: str) -> TcpConfig:
-    field_name, convert = _SYSCTLS.get(name.removeprefix("net.ipv4."), ("", str))
-    if not name.startswith("net.ipv4.") or not hasattr(config, field_name):
+    convert = _SYSCTLS.get(name.removeprefix("net.ipv4."))
+    if not name.startswith("net.ipv4.") or convert is None:
         raise ValueError(f"there is nothing like it in TcpConfig; there is for {', '.join(_SYSCTLS)}")
-    value: Any = convert(text)
-    return _checked(replace(config, **{field_name: value}))
+    try:
+        return _checked(replace(config, **convert(text)))
+    except KeyError:
+        raise ValueError("there is no such value") from None
 
 
 def _checked(config: TcpConfig) -> TcpConfig:

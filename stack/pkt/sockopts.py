@@ -36,6 +36,7 @@ _FIELDS: Final[Mapping[tuple[int, int], tuple[str, int]]] = {
 """Level and option: the field, and its unit in nanoseconds or 1."""
 
 _REMEMBERED: Final = {(socket.SOL_SOCKET, socket.SO_REUSEADDR), _LINGER}
+_GROWING: Final = {"receive_buffer", "send_buffer"}
 _FIXED_BY_HANDSHAKE: Final = {"receive_buffer", "maximum_segment_size", "congestion"}
 
 
@@ -65,7 +66,10 @@ def set_option(descriptor: "Descriptor", option: tuple[int, int], value: Value, 
     connection = descriptor.connection
     if connection is not None and name in _FIXED_BY_HANDSHAKE:
         raise OSError(errno.EINVAL, "not of a connection that is open")
-    descriptor.config = replace(descriptor.config, **{name: setting})
+    changed = {name: setting}
+    if name in _GROWING:  # what is asked for stays as it is
+        changed[f"initial_{name}"] = setting
+    descriptor.config = replace(descriptor.config, **changed)
     if descriptor.listener is not None:
         descriptor.listener.config = descriptor.config
     if connection is not None:

@@ -160,7 +160,7 @@ Packet: TypeAlias = TcpPacket | UdpPacket | IcmpPacket
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A system call; `error` is the name of the expected errno, `ends` when a call that waits is to return."""
+    """A system call; `error` names the expected errno (None: any), `ends` says when a call that waits is to return."""
 
     name: str
     arguments: tuple[Value, ...]

@@ -228,8 +228,10 @@ def test_options_of_sockets() -> None:
     )
 
 
-def test_any_result() -> None:
-    play("+0 close(9) = ...")
+def test_any_result_and_any_error() -> None:
+    play("+0 close(9) = ...\n+0 close(4) = ...\n+0 > F. 1:1(0) ack 1")
+    play("+0 close(9) = -1")
+    assert "expected: -1\n  actual:   0" in failure("+0 setsockopt(4, SOL_TCP, TCP_NODELAY, [1], 4) = -1")
 
 
 def test_a_call_that_waits_has_to_say_so() -> None:
