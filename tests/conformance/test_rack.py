@@ -45,9 +45,9 @@ def test_without_sack_no_loss_is_found_by_time_and_no_tail_is_probed():
 def test_a_repetition_that_is_lost_is_found_by_what_was_sent_after_it():
     flight = Flight(minimum_rto=SECOND)
     flight.peer.write(60 * MSS)
-    flight.play(8 * RTT, lambda number, time: number == 0 and time <= 4)
+    flight.play(8 * RTT, lambda number, time: number == 0 and time <= 3)
     times = [at for at, number in flight.log if number == 0]
-    assert len(times) == 5 and flight.bench.host.counters["TcpTimeouts"] == 0
+    assert len(times) == 4 and flight.bench.host.counters["TcpTimeouts"] == 0
     assert all(RTT <= later - earlier < 2 * RTT for earlier, later in pairwise(times))
 
 
@@ -180,6 +180,21 @@ def test_an_acknowledgment_that_is_too_early_for_the_repetition_says_nothing_of_
     assert before.min_rtt == flight.info.min_rtt == RTT
 
 
+@pytest.mark.req("8985-6")
+def test_an_acknowledgment_that_echoes_an_older_time_stamp_says_nothing_of_the_repetition():
+    """Condition 1 of RFC 8985 6.2 step 2: TSecr shows that the original has arrived, however late."""
+    flight = Flight(timestamps=True)
+    flight.write(10)
+    original = flight.peer.ts_seen
+    flight.wait(RTT)
+    flight.ack(0, (1, 4))  # 0 goes again, now
+    flight.wait(RTT + 10 * MILLISECOND)
+    flight.peer.ts_seen = original
+    flight.ack(1, (1, 4))
+    sent = flight.wait(5 * MILLISECOND)
+    assert not {4, 5, 6, 7, 8, 9} & set(sent) and flight.info.lost == 0
+
+
 @pytest.mark.req("8985-10")
 def test_each_round_trip_with_a_dsack_widens_the_window():
     flight = Flight()
@@ -249,3 +264,14 @@ def test_on_a_timeout_what_was_sent_lately_is_not_lost():
     again = flight.sent()
     assert number in again and number + 4 not in again
     assert flight.info.lost + flight.info.in_flight == 5 * MSS and flight.info.in_flight >= 2 * MSS
+
+
+@pytest.mark.req("8985-26", "5681-23")
+def test_a_lost_repetition_is_another_loss_for_congestion_control():
+    flight = Flight(minimum_rto=SECOND)
+    flight.peer.write(80 * MSS)
+    flight.play(RTT + 30 * MILLISECOND, lambda number, time: number == 0 and time <= 2)
+    first = flight.info.ssthresh
+    flight.play(2 * RTT, lambda number, time: number == 0 and time <= 2)
+    assert [number for _, number in flight.log].count(0) == 3
+    assert flight.info.ssthresh < first
