@@ -96,6 +96,8 @@ class Recovery:
         """Octets were sent again."""
         if self.active:
             self._prr.on_sent(octets)
+        if self._frto is Frto.SECOND:  # there was no new data: what comes back now proves nothing
+            self._frto = Frto.OFF
         if self._may_undo:
             self._repeated += octets
             if self._first_repeat is None:
@@ -177,12 +179,12 @@ class Recovery:
         """Take back a reduction that this acknowledgment shows to have been for nothing."""
         delivered = self._board.delivered
         if self._frto is not Frto.OFF:
-            if delivered.lowest_end is not None and delivered.lowest_end <= self.recover:
-                self._undo(congestion, sample.now)  # RFC 5682 3.1 (3b): it was never sent again, and has arrived
-            elif self._frto is Frto.FIRST and advance and sample.una < self.recover:
+            was_first, lowest = self._frto is Frto.FIRST, delivered.lowest_end
+            self._frto = Frto.OFF
+            if was_first and advance and sample.una < self.recover:
                 self._frto = Frto.SECOND
-            else:
-                self._frto = Frto.OFF
+            elif not was_first and lowest is not None and lowest <= self.recover:
+                self._undo(congestion, sample.now)  # RFC 5682 3.1 (3b): it was never sent again, and has arrived
         if not self._may_undo:
             return
         self._repeated -= dsacked
