@@ -14,7 +14,7 @@ from stack.addresses import Ipv4Address
 from stack.clock import SECOND, Instant, Timer, TimerQueue
 from stack.config import Ipv4Config
 from stack.counters import Counters
-from stack.wire.ipv4 import MAXIMUM_LENGTH, Ipv4Header
+from stack.wire.ipv4 import CE, MAXIMUM_LENGTH, Ipv4Header
 
 _Key: TypeAlias = tuple[int, int, int, int]
 _IDENTIFICATIONS: Final = 65536
@@ -29,6 +29,7 @@ class _Datagram:
     parts: dict[int, bytes] = field(default_factory=dict)  # by offset, in octets
     header: Ipv4Header | None = None  # of the first fragment
     size: int | None = None  # known once the last fragment is here
+    codepoints: int = 0  # a bit for each ECN codepoint that a fragment had
     memory: int = 0
     spoiled: bool = False
 
@@ -131,6 +132,7 @@ class Reassembler:
         if not offset:
             datagram.header = header
         datagram.parts[offset] = bytes(payload)
+        datagram.codepoints |= 1 << (header.tos & CE)
         cost = len(payload) + _OVERHEAD
         datagram.memory += cost
         self.memory += cost
@@ -151,14 +153,18 @@ class Reassembler:
             return None
         if sum(map(len, datagram.parts.values())) != datagram.size:  # none overlap: then there is a hole
             return None
+        is_marked = datagram.codepoints & 1 << CE
         if header.length + datagram.size > MAXIMUM_LENGTH:  # each fitted its own header; the whole does not
             self._spoil(datagram)
             return None
         self._remove(key)
+        if is_marked and datagram.codepoints & 1:  # marked, of a transport without ECN: it cannot be (RFC 3168 5.3)
+            self._counters["IpReasmFails"] += 1
+            return None
         self._counters["IpReasmOKs"] += 1
         whole = Ipv4Header(
             header.src, header.dst, header.protocol, header.ttl, header.identification,
-            tos=header.tos, options=header.options,
+            tos=header.tos | CE if is_marked else header.tos, options=header.options,
         )  # fmt: skip
         return whole, memoryview(b"".join(part for _, part in sorted(datagram.parts.items())))
 

@@ -16,6 +16,11 @@ HEADER_LENGTH: Final = 20
 MAXIMUM_LENGTH: Final = 0xFFFF
 MAXIMUM_OPTIONS: Final = 40
 
+ECT_0: Final = 0b10
+"""ECN-capable transport (RFC 3168), in the two low bits of `tos`; 0 is a transport that is not."""
+CE: Final = 0b11
+"""Congestion experienced."""
+
 OPTION_END: Final = 0
 OPTION_NOP: Final = 1
 OPTION_RECORD_ROUTE: Final = 7
