@@ -46,7 +46,6 @@ FIELDS: Final[Mapping[str, Callable[[ConnectionInfo], int]]] = {
     "tcpi_snd_ssthresh": lambda info: _INFINITE if info.ssthresh >= UNLIMITED else info.ssthresh // info.mss,
     "tcpi_unacked": lambda info: _segments(info, info.unacknowledged),
     "tcpi_sacked": lambda info: _segments(info, info.sacked),
-    "tcpi_lost": lambda info: _segments(info, info.lost),
     "tcpi_retransmits": lambda info: info.timeouts,
     "tcpi_bytes_retrans": lambda info: info.retransmitted,
     "tcpi_total_retrans": lambda info: _segments(info, info.retransmitted),
