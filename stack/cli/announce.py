@@ -31,6 +31,8 @@ def started(settings: ServeSettings, user: User | None, *, persistent: bool) -> 
         ("serves", str(settings.directory.resolve()) if settings.directory else "a page about the stack itself"),
         ("fastpath", _FASTPATHS[fastpath.NAME]),
     ]
+    if settings.workers > 1:
+        rows.append(("workers", f"{settings.workers} processes"))
     if settings.capture:
         rows.append(("capture", f"{settings.capture} (open it with Wireshark)"))
     if user:

@@ -44,6 +44,7 @@ class ServeSettings:
     port: int
     mtu: int
     offload: str
+    workers: int
     capture: Path | None
     verbose: bool
 
@@ -126,6 +127,7 @@ OPTIONS: Final = (
         str,
         _choice("auto", "off"),
     ),
+    Option("workers", "N", "processes that share the connections", 1, int, _number("a number of workers", 1, 64)),
     Option("capture", "FILE", "write every frame to this file, for Wireshark (pcapng)", None, str, Path),
     Option("verbose", "", "log every request, and details", False, bool, bool),
 )
@@ -188,6 +190,8 @@ def _check_together(settings: ServeSettings) -> None:
         )
     if ours.address == theirs.address:
         raise ConfigurationError(f"--address and --host-address are both {ours}: the stack needs an address of its own")
+    if settings.capture is not None and settings.workers > 1:
+        raise ConfigurationError("--capture writes what one worker sees: it cannot go with --workers")
     if settings.directory is not None:
         check_directory(settings.directory)
 

@@ -1,49 +1,40 @@
 """`tapstack serve`: an HTTP server on our own stack, from opening the device to leaving no trace of it."""
 
-import logging
 import os
-import random
 import signal
 import time
-from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from stack import __version__
-from stack.addresses import MacAddress, Network
-from stack.application.http.config import HttpConfig
-from stack.application.http.server import HttpServer
-from stack.application.site import built_in_site, directory_site
 from stack.cli import announce
 from stack.cli.configuration import ServeSettings, check_directory
-from stack.config import HostConfig, InterfaceConfig, RouteConfig
-from stack.host import Host
+from stack.cli.fleet import Fleet
+from stack.cli.service import Service, mac_for
 from stack.io.capture import Capture
-from stack.io.driver import Driver
 from stack.io.netlink import KernelSide, LinkChanges, check_subnet_is_free
 from stack.io.privileges import User, become, sudo_user
 from stack.io.sdnotify import notify
 from stack.io.signals import Signals
 from stack.io.tap import Tap
-from stack.virtual.capture import FlightRecorder
-
-logger = logging.getLogger(__name__)
 
 
 def run(settings: ServeSettings) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit code. Raises DeviceError and ConfigurationError."""
     with Signals((signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)) as signals, ExitStack() as resources:
         link = _open_link(settings, resources)
-        daemon = _Daemon(settings, link, resources)
-        daemon.run(signals)
+        changes = resources.enter_context(closing(LinkChanges()))
+        serve = _serve_alone if settings.workers == 1 else _serve_in_a_fleet
+        serve(settings, link, signals, changes, resources)
     return 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """The device, its kernel side, and who we are since it is open."""
+    """The device, a queue of it for each worker, its kernel side, and who we are since it is open."""
 
-    tap: Tap
+    queues: list[Tap]
     kernel: KernelSide
     user: User | None
 
@@ -51,97 +42,67 @@ class _Link:
 def _open_link(settings: ServeSettings, resources: ExitStack) -> _Link:
     """Open and configure the device, then drop root's privileges: nothing later needs them."""
     check_subnet_is_free(settings.host_address.network, settings.tap, chosen_by_user=not settings.default_subnet)
-    tap = resources.enter_context(Tap(settings.tap, offload=settings.offload == "auto"))
-    kernel = resources.enter_context(KernelSide(tap.name, persistent=tap.persistent))
+    offload, several = settings.offload == "auto", settings.workers > 1
+    queues = [
+        resources.enter_context(Tap(settings.tap, offload=offload, multi_queue=several))
+        for _ in range(settings.workers)
+    ]
+    kernel = resources.enter_context(KernelSide(settings.tap, persistent=queues[0].persistent))
     host_side = settings.host_address
-    kernel.configure(_mac(host_side.address), host_side.address, host_side.prefix_length, settings.mtu)
+    kernel.configure(mac_for(host_side.address), host_side.address, host_side.prefix_length, settings.mtu)
     user = sudo_user(os.environ)
     if user:
         kernel.delegate_undo()
         become(user)
         if settings.directory is not None:
             check_directory(settings.directory)
-    return _Link(tap, kernel, user)
+    return _Link(queues, kernel, user)
 
 
-def _mac(address: int) -> MacAddress:
-    """A locally administered address made of the IP address: the same after every start, so no ARP cache is wrong."""
-    return MacAddress(b"\x02\x00" + address.to_bytes(4))
-
-
-class _Daemon:
-    """The host on its link, and what goes on around it."""
-
-    def __init__(self, settings: ServeSettings, link: _Link, resources: ExitStack) -> None:
-        self._settings = settings
-        self._link = link
-        self._started = time.monotonic()
-        self._capture = None
-        if settings.capture is not None:
-            application = f"tapstack {__version__}"
-            self._capture = resources.enter_context(
-                closing(Capture(settings.capture, link.tap.name, os.uname().machine, application))
-            )
-        recorder = FlightRecorder()
-        self._host = Host(
-            _host_config(settings, offload=link.tap.offload),
-            secret=os.urandom(32),
-            random=random.SystemRandom(),
-            observers=[recorder, self._capture] if self._capture else [recorder],
-            now=time.monotonic_ns(),
+def _serve_alone(
+    settings: ServeSettings, link: _Link, signals: Signals, changes: LinkChanges, resources: ExitStack
+) -> None:
+    capture = None
+    if settings.capture is not None:
+        application = f"tapstack {__version__}"
+        capture = resources.enter_context(
+            closing(Capture(settings.capture, settings.tap, os.uname().machine, application))
         )
-        self._server = _make_server(self._host, settings, recorder)
-        self._driver = Driver(self._host, link.tap, trouble=link.kernel.trouble)
-        self._changes = resources.enter_context(closing(LinkChanges()))
+    observers = [capture] if capture else []
+    service = Service(settings, link.queues[0], os.urandom(32), observers, trouble=link.kernel.trouble)
+    driver = service.driver
 
-    def run(self, signals: Signals) -> None:
-        """Serve until a signal says stop."""
-        driver, settings = self._driver, self._settings
-        self._server.start(driver.now())
-        driver.watch(signals.fileno(), lambda: self._on_signals(signals))
-        driver.watch(self._changes.fileno(), self._on_link_change)
-        announce.started(settings, self._link.user, persistent=self._link.tap.persistent)
-        notify("READY=1", os.environ)
-        driver.run(on_stop=self._server.stop)
-        requests = self._server.totals.requests
-        announce.stopped(time.monotonic() - self._started, self._host.counters, requests, self._capture)
+    def on_link_change() -> None:
+        changes.drain()
+        driver.check_device()
 
-    def _on_signals(self, signals: Signals) -> None:
-        for number in signals.take():
-            if number == signal.SIGUSR1:
-                self._log_statistics()
-            else:
-                notify("STOPPING=1", os.environ)
-                self._driver.stop()
-
-    def _on_link_change(self) -> None:
-        self._changes.drain()
-        self._driver.check_device()
-
-    def _log_statistics(self) -> None:
-        states = Counter(f"connections_{connection.state.name.lower()}" for connection in self._host.connections())
-        fields = {
-            "connections": states.total(),
-            **states,
-            "requests": self._server.totals.requests,
-            "frames_refused": self._driver.frames_refused,
-            **self._host.counters.nonzero(),
-        }
-        logger.info("statistics", extra={"fields": fields})
+    driver.watch(signals.fileno(), lambda: _heed(signals, driver.stop, service.log_statistics))
+    driver.watch(changes.fileno(), on_link_change)
+    began = time.monotonic()
+    service.run(lambda: _announce(settings, link))
+    announce.stopped(time.monotonic() - began, service.host.counters, service.server.totals.requests, capture)
 
 
-def _make_server(host: Host, settings: ServeSettings, recorder: FlightRecorder) -> HttpServer:
-    directory = settings.directory
-    site = built_in_site(host, recorder) if directory is None else directory_site(directory, host, recorder)
-    config = HttpConfig(port=settings.port, wall_clock_offset=time.time_ns() - time.monotonic_ns())
-    return HttpServer(host, site, config)
+def _serve_in_a_fleet(
+    settings: ServeSettings, link: _Link, signals: Signals, changes: LinkChanges, resources: ExitStack
+) -> None:
+    fleet = Fleet(settings, link.queues, link.kernel.trouble)
+    fleet.watch(signals, lambda: _heed(signals, fleet.stop, fleet.log_statistics))
+    fleet.watch_device(changes)
+    began = time.monotonic()
+    fleet.run(lambda: _announce(settings, link))
+    announce.stopped(time.monotonic() - began, fleet.counters, fleet.requests, None)
 
 
-def _host_config(settings: ServeSettings, *, offload: bool) -> HostConfig:
-    ours = settings.address
-    interface = InterfaceConfig(
-        _mac(ours.address), ours.address, ours.prefix_length, settings.mtu, settings.tap, offload
-    )
-    # The machine can forward for us, as it does for any host behind it.
-    by_default = RouteConfig(Network.of(0, 0), settings.host_address.address)
-    return HostConfig((interface,), (by_default,))
+def _announce(settings: ServeSettings, link: _Link) -> None:
+    announce.started(settings, link.user, persistent=link.queues[0].persistent)
+    notify("READY=1", os.environ)
+
+
+def _heed(signals: Signals, stop: Callable[[], None], log_statistics: Callable[[], None]) -> None:
+    for number in signals.take():
+        if number == signal.SIGUSR1:
+            log_statistics()
+        else:
+            notify("STOPPING=1", os.environ)
+            stop()

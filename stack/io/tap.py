@@ -23,6 +23,7 @@ _TUNSETOFFLOAD: Final = 0x400454D0  # _IOW('T', 208, unsigned int)
 _TUNGETIFF: Final = 0x800454D2  # _IOR('T', 210, unsigned int)
 _TUNSETVNETHDRSZ: Final = 0x400454D8  # _IOW('T', 216, int)
 _IFF_TAP: Final = 0x0002
+_IFF_MULTI_QUEUE: Final = 0x0100
 _IFF_PERSIST: Final = 0x0800
 _IFF_NO_PI: Final = 0x1000
 _IFF_VNET_HDR: Final = 0x4000
@@ -48,32 +49,34 @@ class Tap:
     """An open TAP device, non-blocking, of Ethernet frames. Raises ConfigurationError and DeviceError.
 
     With `offload` the kernel is asked to leave out checksums, and to hand over and take super-frames; a virtio header
-    then comes before every frame (stack/fastpath/offload.py).
+    then comes before every frame (stack/fastpath/offload.py). With `multi_queue` this is one queue of the device, and
+    more can be opened by the same name; the kernel hands the frames of a connection always to the same of them.
     """
 
-    def __init__(self, name: str, *, offload: bool = False) -> None:
+    def __init__(self, name: str, *, offload: bool = False, multi_queue: bool = False) -> None:
         self.name = check_name(name)
         try:
             self._fd = os.open(CLONE_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise _explain_clone_device(error) from None
         try:
-            self.offload = self._attach(offload)
+            self.offload = self._attach(offload, multi_queue)
             """Whether the kernel does its part of the offload: a virtio header comes before every frame."""
             flags = _IFREQ.unpack(fcntl.ioctl(self._fd, _TUNGETIFF, bytes(_IFREQ.size)))[1]
         except OSError as error:
             os.close(self._fd)
-            raise _explain_attach(name, error) from None
+            raise _explain_attach(name, error, multi_queue) from None
         self.persistent = bool(flags & _IFF_PERSIST)
         """Whether the device was made beforehand and outlives us."""
 
-    def _attach(self, offload: bool) -> bool:
+    def _attach(self, offload: bool, multi_queue: bool) -> bool:
         """Attach to the device, with offload if the kernel has it; returns whether it has."""
-        if offload and self._try_to_attach(_IFF_VNET_HDR):
+        queue = _IFF_MULTI_QUEUE if multi_queue else 0
+        if offload and self._try_to_attach(_IFF_VNET_HDR | queue):
             fcntl.ioctl(self._fd, _TUNSETVNETHDRSZ, _INT.pack(VIRTIO_HEADER_LENGTH))
             any(self._leave_out(features) for features in _OFFLOADS)  # if none: it takes super-frames all the same
             return True
-        self._try_to_attach(0, or_raise=True)
+        self._try_to_attach(queue, or_raise=True)
         self._leave_out(0)  # a device that outlives its users still does what the last of them asked for
         return False
 
@@ -133,7 +136,7 @@ def _explain_clone_device(error: OSError) -> DeviceError:
     return DeviceError(what)
 
 
-def _explain_attach(name: str, error: OSError) -> DeviceError:
+def _explain_attach(name: str, error: OSError, multi_queue: bool) -> DeviceError:
     what = f"cannot open TAP {name!r}: {error.strerror}."
     match error.errno:
         case errno.EPERM:
@@ -144,8 +147,8 @@ def _explain_attach(name: str, error: OSError) -> DeviceError:
         case errno.EBUSY:
             return DeviceError(f"{what} Another program holds it; stop that one, or choose another name with --tap")
         case errno.EINVAL:
+            which = "none with multi_queue, as more than one worker needs it" if multi_queue else "one with multi_queue"
             return DeviceError(
-                f"{what} A device of that name exists and is no TAP (or one with multi_queue);"
-                " choose another name with --tap"
+                f"{what} A device of that name exists and is no TAP (or {which}); choose another name with --tap"
             )
     return DeviceError(what)

@@ -126,8 +126,11 @@ def test_a_failing_timer_is_logged_and_survived(pair: Pair, caplog: pytest.LogCa
     assert "a mistake in an application's timer" in caplog.text
 
 
-def accept_all(pair: Pair, handler: Callable[[Connection, int, Instant], None]) -> list[Connection]:
-    """Listen on PORT; what is accepted is in the list that is returned, and `handler` is its handler."""
+def accept_all(pair: Pair, handler: Callable[[Connection, int, Instant], None], *, stops: int = 0) -> list[Connection]:
+    """Listen on PORT; what is accepted is in the list that is returned, `handler` is its handler.
+
+    The driver is then asked to stop `stops` times.
+    """
     listener = pair.host.listen(PORT, pair.driver.now())
     accepted: list[Connection] = []
 
@@ -135,6 +138,8 @@ def accept_all(pair: Pair, handler: Callable[[Connection, int, Instant], None]) 
         while connection := pair.host.accept(listener):
             accepted.append(connection)
             connection.handler = lambda kinds, now, connection=connection: handler(connection, kinds, now)
+            for _ in range(stops):
+                pair.driver.stop()
 
     listener.handler = on_acceptable
     return accepted
@@ -184,8 +189,8 @@ def test_stop_lets_connections_finish(pair: Pair) -> None:
 
 
 def test_stop_ends_what_does_not_finish(pair: Pair) -> None:
-    accepted = accept_all(pair, lambda connection, kinds, now: None)
-    client = pair.connect(lambda kinds, now: pair.driver.stop() if kinds & ESTABLISHED else None)
+    accepted = accept_all(pair, lambda connection, kinds, now: None, stops=1)
+    client = pair.connect(lambda kinds, now: None)
     taken = pair.run()
     assert GRACE / SECOND <= taken < 2
     pair.serve_peer()
@@ -193,14 +198,8 @@ def test_stop_ends_what_does_not_finish(pair: Pair) -> None:
 
 
 def test_a_second_stop_does_not_wait(pair: Pair) -> None:
-    accept_all(pair, lambda connection, kinds, now: None)
-
-    def stop_twice(kinds: int, now: Instant) -> None:
-        if kinds & ESTABLISHED:
-            pair.driver.stop()
-            pair.driver.stop()
-
-    client = pair.connect(stop_twice)
+    accept_all(pair, lambda connection, kinds, now: None, stops=2)
+    client = pair.connect(lambda kinds, now: None)
     assert pair.run() < GRACE / SECOND / 2
     pair.serve_peer()
     assert isinstance(client.error, ConnectionResetError)
