@@ -106,12 +106,15 @@ class TcpConfig:
     keep_alive_probes: int = 9
     maximum_segment_lifetime: Duration = 30 * SECOND  # 2 MSL is then Linux's 60 s; RFC 9293 3.4.2 says 120 s
     fin_wait_2_timeout: Duration = 60 * SECOND  # only once the application has closed (RFC 9293 3.6, Linux)
-    orphan_timeout: Duration = 100 * SECOND  # unacknowledged data of a connection nobody holds
+    orphan_timeout: Duration = 100 * SECOND  # a connection nobody holds, while its peer acknowledges nothing new
+    orphan_lifetime: Duration = 600 * SECOND  # one whose peer acknowledges a little now and then
+    orphan_limit: int = 4096  # connections of the host that nobody holds (Linux: tcp_max_orphans)
     out_of_order_ranges: int = 1024  # holes remembered by one connection
     challenge_acks_per_second: int = 10  # of one connection (RFC 5961 section 7)
     backlog: int = 1024  # connections of one listener that wait to be accepted
     syn_backlog: int = 1024  # half-open connections of one listener; beyond these, SYN cookies
     connection_limit: int = 32768  # connections of the host, but for those in TIME-WAIT and those half open
+    memory_limit: int = 256 << 20  # octets that all connections of the host hold in their buffers
     time_wait_limit: int = 65536
     ephemeral_ports: tuple[int, int] = (49152, 65535)  # RFC 6335; chosen as RFC 6056 says
 

@@ -215,6 +215,11 @@ class Host:
         """Every TCP connection, in whatever state, but for those that are half open."""
         return self._tcp.connections()
 
+    @property
+    def buffered(self) -> int:
+        """Octets that all TCP connections hold together, of which config.tcp.memory_limit is the bound."""
+        return self._tcp.memory.used
+
     def half_open(self) -> Iterable[FlowKey]:
         """Every flow in SYN-RECEIVED of which there is only the peer's SYN, and our answer."""
         return self._tcp.half_open()

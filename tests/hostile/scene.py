@@ -76,6 +76,7 @@ class Scene:
 
     def ask(self, segment: Segment, src: int = MALLORY) -> list[Segment]:
         """What the server answers to one segment."""
+        self._collect()  # what it had to send before
         self.answers = []
         self.attack([segment_frame(segment, src)])
         answers, self.answers = self.answers, None
@@ -84,6 +85,7 @@ class Scene:
     def after(self, duration: int) -> list[Segment]:
         """What the server says to the world meanwhile."""
         self.answers = []
+        self._collect()
         end = self.now + duration
         while (deadline := self.server.deadline()) is not None and deadline <= end:
             self.network.now = max(self.now, deadline)

@@ -335,6 +335,12 @@ def _process_text(connection: "Connection", seg: Segment, now: Instant) -> None:
         connection.counters[counter] += 1
         output.send_ack(connection, now)  # at once, and once for each: the sender counts them (RFC 5681 4.2)
         return
+    fitting = receiver.fitting(len(payload))
+    if fitting < len(payload):  # the host is full: as if lost on the way, so that it comes again, later
+        connection.counters["TcpRcvQDrop"] += len(payload) - fitting
+        payload = payload[:fitting]
+        if not payload:
+            return
     had_gap = receiver.has_gap
     receiver.ack_due += receiver.accept(payload)
     if had_gap:

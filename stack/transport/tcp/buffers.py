@@ -10,6 +10,7 @@ from collections import deque
 from typing import Final
 
 from stack.octets import Octets
+from stack.transport.tcp.memory import Memory
 
 _GATHER_BELOW: Final = 2048
 _COMPACT_AT: Final = 64
@@ -18,9 +19,10 @@ _COMPACT_AT: Final = 64
 class SendBuffer:
     """Written and not yet acknowledged; offset 0 is the first unacknowledged octet (SND.UNA)."""
 
-    __slots__ = ("_chunks", "_end", "_first", "_start", "_starts")
+    __slots__ = ("_chunks", "_end", "_first", "_memory", "_start", "_starts")
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
         self._chunks: list[bytes] = []
         self._starts: list[int] = []  # of each chunk, in octets since the connection was opened
         self._first = 0  # index of the first chunk still needed
@@ -41,6 +43,7 @@ class SendBuffer:
             chunks.append(bytes(data))
             self._starts.append(self._end)
         self._end += len(data)
+        self._memory.used += len(data)
 
     def peek(self, offset: int, length: int) -> Octets:
         """`length` octets from `offset`, without a copy where they lie in one chunk."""
@@ -61,6 +64,7 @@ class SendBuffer:
     def drop(self, count: int) -> None:
         """Forget the first `count` octets: they are acknowledged."""
         self._start += count
+        self._memory.used -= count
         chunks, starts, first = self._chunks, self._starts, self._first
         while first < len(chunks) and starts[first] + len(chunks[first]) <= self._start:
             chunks[first] = b""
@@ -78,9 +82,10 @@ class SendBuffer:
 class ReceiveBuffer:
     """Arrived in order and not yet read."""
 
-    __slots__ = ("_chunks", "_size")
+    __slots__ = ("_chunks", "_memory", "_size")
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
         self._chunks: deque[bytes] = deque()
         self._size = 0
 
@@ -95,11 +100,13 @@ class ReceiveBuffer:
         else:
             chunks.append(bytes(data))
         self._size += len(data)
+        self._memory.used += len(data)
 
     def read(self, limit: int) -> bytes:
         """Take up to `limit` octets."""
         chunks = self._chunks
         if len(chunks) == 1 and self._size <= limit:
+            self._memory.used -= self._size
             self._size = 0
             return chunks.popleft()
         parts = []
@@ -113,9 +120,11 @@ class ReceiveBuffer:
             parts.append(chunk)
             taken += len(chunk)
         self._size -= taken
+        self._memory.used -= taken
         return b"".join(parts)
 
     def clear(self) -> None:
         """Forget everything."""
         self._chunks.clear()
+        self._memory.used -= self._size
         self._size = 0

@@ -63,6 +63,7 @@ class Connection:
         "pending_events",
         "probing",
         "receiver",
+        "released_at",
         "reordering_timer",
         "retransmit",
         "sack",
@@ -86,8 +87,8 @@ class Connection:
         self.path_mtu = path.mtu(now)
         mss = output.announced_mss(path, config)
         self.peer_mss = mss  # until the peer's SYN says
-        self.sender = Sender(config, iss, mss, now)
-        self.receiver = Receiver(config, mss)
+        self.sender = Sender(config, iss, mss, tcp.memory, now)
+        self.receiver = Receiver(config, mss, tcp.memory)
         self.scaling = config.window_scaling  # offered, and after the handshake: agreed on
         self.sack = config.sack  # likewise
         self.ecn = False  # asked for, and after the handshake: agreed on
@@ -101,6 +102,7 @@ class Connection:
         self.pending_events = 0
         self.is_dirty = False  # in Tcp's list of connections that may have something to send
         self.is_released = False  # close() was called: nobody reads or writes any more
+        self.released_at: Instant = now
         self.wants_to_write = False  # a write came up short
         self.ack_now = False
         self.probing = False  # the retransmission timer is the persist timer now
@@ -129,7 +131,7 @@ class Connection:
         """Octets that write() would take now."""
         if self.state not in _SENDING or self.is_released:
             return 0
-        return max(self.sender.capacity - len(self.sender.buffer), 0)
+        return self._room()
 
     @property
     def at_end_of_stream(self) -> bool:
@@ -144,10 +146,10 @@ class Connection:
         self._check_open()
         if self.state not in _SENDING:
             raise BrokenPipeError(errno.EPIPE, "cannot write: this side of the connection is shut down")
-        room = self.sender.capacity - len(self.sender.buffer)
+        room = self._room()
         taken = len(data)
         if taken > room:
-            taken = max(room, 0)
+            taken = room
             self.wants_to_write = True
             data = memoryview(data)[:taken]
         if not self.sender.has_pending:
@@ -189,8 +191,10 @@ class Connection:
         if self.is_released:
             return
         self.is_released = True
+        self.released_at = now
         self.handler = None
         if self.state is State.CLOSED:
+            self.receiver.discard()
             return
         if self.receiver.buffer or self.receiver.has_gap:
             self.receiver.discard()
@@ -201,6 +205,8 @@ class Connection:
             timeouts.start_linger(self, self.config.fin_wait_2_timeout, now)
         elif self.state not in (State.CLOSED, State.TIME_WAIT):
             timeouts.start_linger(self, self.config.orphan_timeout, now)
+        if self.state not in (State.CLOSED, State.TIME_WAIT):
+            self.tcp.orphaned(self, now)
 
     def abort(self, now: Instant) -> None:
         """ABORT of RFC 9293 3.9.1.5: forget everything and tell the peer with a reset."""
@@ -261,7 +267,9 @@ class Connection:
             if timer is not None:
                 timer.disarm()
         self.sender.buffer.clear()
-        if error is not None:
+        if error is None:
+            self.receiver.drop_out_of_order()
+        else:
             self.receiver.discard()
         self.tcp.forget(self, now)
         if not was_over:
@@ -311,6 +319,10 @@ class Connection:
     def on_readable(self) -> None:
         """Octets have arrived in order."""
         self.post(READABLE)
+
+    def _room(self) -> int:
+        held = len(self.sender.buffer)
+        return max(min(self.sender.capacity - held, self.tcp.memory.room(held)), 0)
 
     def _check_open(self) -> None:
         if self.error is not None:

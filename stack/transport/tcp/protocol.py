@@ -16,6 +16,7 @@ from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.half_open import HalfOpen
 from stack.transport.tcp.isn import initial_sequence_number
 from stack.transport.tcp.listener import Listener
+from stack.transport.tcp.memory import Memory
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import Cause
 from stack.wire import tcp_options
@@ -42,12 +43,14 @@ class Tcp:
         self.counters = counters
         self.events = events
         self.secret = secret
+        self.memory = Memory(config.memory_limit, counters)
         self._timers = timers
         self._paths = paths
         self._random = random
         self._connections: dict[tuple[int, int, int, int], Connection] = {}
         self._listeners: dict[tuple[int, int], Listener] = {}
         self._time_wait: dict[Connection, None] = {}
+        self._orphans: dict[Connection, None] = {}
         self._dirty: list[Connection] = []
 
     # What the user asks
@@ -185,15 +188,24 @@ class Tcp:
 
     def entered_time_wait(self, connection: Connection, now: Instant) -> None:
         """Bound the number of connections in TIME-WAIT: the oldest makes room."""
+        self._orphans.pop(connection, None)
         self._time_wait[connection] = None
         if len(self._time_wait) > self.config.time_wait_limit:
             self.counters["TcpTimeWaitOverflows"] += 1
             next(iter(self._time_wait)).finish(Cause.TIME_WAIT_OVER, None, now)
 
+    def orphaned(self, connection: Connection, now: Instant) -> None:
+        """Nobody holds `connection` any more, and its peer is not done: bound the number of those, as above."""
+        self._orphans[connection] = None
+        if len(self._orphans) > self.config.orphan_limit:
+            self.counters["TcpOrphanOverflows"] += 1
+            next(iter(self._orphans)).abort(now)
+
     def forget(self, connection: Connection, now: Instant) -> None:
         """`connection` is CLOSED."""
         self._connections.pop(connection.key, None)
         self._time_wait.pop(connection, None)
+        self._orphans.pop(connection, None)
         if connection.listener is not None:
             connection.listener.forget(connection)
 

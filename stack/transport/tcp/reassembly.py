@@ -21,6 +21,11 @@ class Reassembly:
         self._store = bytearray()
         self._count = 0
 
+    @property
+    def size(self) -> int:
+        """The octets that the store takes, whatever it holds."""
+        return len(self._store)
+
     def reserve(self, window: int) -> None:
         """Make room for what lies within `window` octets from the lowest that is missing."""
         old = self._store

@@ -13,6 +13,7 @@ from stack.clock import Duration, Instant
 from stack.config import TcpConfig
 from stack.octets import Octets
 from stack.transport.tcp.buffers import ReceiveBuffer
+from stack.transport.tcp.memory import RESERVE, Memory
 from stack.transport.tcp.reassembly import Reassembly
 from stack.transport.tcp.sequence import MASK, seq_diff, seq_lt
 from stack.wire import tcp_options
@@ -33,6 +34,7 @@ class Receiver:
 
     __slots__ = (
         "_duplicate",
+        "_memory",
         "_most",
         "_ranges",
         "_read",
@@ -56,7 +58,8 @@ class Receiver:
         "shift",
     )
 
-    def __init__(self, config: TcpConfig, mss: int) -> None:
+    def __init__(self, config: TcpConfig, mss: int, memory: Memory) -> None:
+        self._memory = memory
         self.capacity = min(config.initial_receive_buffer, config.receive_buffer)
         self._most = config.receive_buffer
         self._read = 0  # octets read by the application since
@@ -68,7 +71,7 @@ class Receiver:
         self._reassembly: Reassembly | None = None
         self._recent: list[int] = []  # offsets of what arrived out of order, the newest first
         self._duplicate: tuple[int, int] | None = None  # the sequence numbers that came again, to be told (RFC 2883)
-        self.buffer = ReceiveBuffer()
+        self.buffer = ReceiveBuffer(memory)
         self.segment_size = 0  # the largest segment seen: what "full-sized" means for delayed ACKs
         self.irs = 0
         self.nxt = 0
@@ -116,23 +119,23 @@ class Receiver:
         """
         self._read += octets
         if now - self._round_at >= rtt:
-            if self.capacity < self._most:
+            if self.capacity < self._most and not self._memory.is_tight:
                 self.capacity = max(self.capacity, min(2 * self._read, self._most))
                 self._slack = (self.capacity >> 4) + (1 << self.shift)
             self._read = 0
             self._round_at = now
 
     def insert(self, seq: int, payload: Octets) -> bool:
-        """Keep octets that arrived ahead of RCV.NXT; False when there are too many holes already."""
-        if self._reassembly is None:
-            self._reassembly = Reassembly(self._ranges)
-        self._reassembly.reserve(self.capacity + self._slack + _MAXIMUM_FIELD)
+        """Keep octets that arrived ahead of RCV.NXT; False when there are too many holes, or is too little memory."""
+        reassembly = self._reserve(self.capacity + self._slack + _MAXIMUM_FIELD)
+        if reassembly is None:
+            return False
         offset = self.delivered + seq_diff(seq, self.nxt)
-        held = self._reassembly.range_at(offset)
+        held = reassembly.range_at(offset)
         if held is not None and offset < held[1]:
             self.note_duplicate(seq, min(held[1] - offset, len(payload)))
         self._recent = [offset, *self._recent[: _REMEMBERED - 1]]
-        return self._reassembly.insert(offset, payload)
+        return reassembly.insert(offset, payload)
 
     def note_duplicate(self, seq: int, length: int) -> None:
         """`length` octets from `seq` on have arrived once more; the next acknowledgment tells (RFC 2883 4)."""
@@ -186,8 +189,7 @@ class Receiver:
                 self.delivered += len(more)
                 moved += len(more)
             if not self._reassembly:
-                self._reassembly = None
-                self._recent.clear()
+                self.drop_out_of_order()
         self.nxt = (self.nxt + moved) & MASK
         return moved
 
@@ -205,11 +207,41 @@ class Receiver:
     def discard(self) -> None:
         """Forget everything that was received."""
         self.buffer.clear()
-        self._reassembly = None
+        self.drop_out_of_order()
+
+    def drop_out_of_order(self) -> None:
+        """Forget what waits for a gap to close."""
+        if self._reassembly is not None:
+            self._memory.close_gap(self, self._reassembly.size)
+            self._reassembly = None
+            self._recent.clear()
+
+    def fitting(self, length: int) -> int:
+        """How many of `length` octets at RCV.NXT the host has room for."""
+        memory = self._memory
+        if memory.used + length <= memory.limit or memory.make_room(length):
+            return length
+        return min(memory.room(len(self.buffer)), length)
+
+    def _reserve(self, window: int) -> Reassembly | None:
+        reassembly = self._reassembly
+        missing = window - (0 if reassembly is None else reassembly.size)
+        if missing <= 0:
+            return reassembly
+        if not self._memory.make_room(missing):
+            return None
+        if self._reassembly is None:  # or was the first to make room
+            self._reassembly = Reassembly(self._ranges)
+            missing = window
+        self._memory.hold_gap(self, missing)
+        self._reassembly.reserve(window)
+        return self._reassembly
 
     def _field(self) -> int:
         window = self.window
         free = max(self.capacity - len(self.buffer), 0)
+        if self._memory.is_tight:
+            free = min(free, max(window, RESERVE - len(self.buffer)))
         if free - window >= min(self.capacity // 2, self.mss):
             window = free
         scale = 1 << self.shift

@@ -14,6 +14,7 @@ from stack.clock import MILLISECOND, SECOND, Duration, Instant
 from stack.config import TcpConfig
 from stack.transport.tcp.buffers import SendBuffer
 from stack.transport.tcp.congestion import AckSample, congestion_control
+from stack.transport.tcp.memory import Memory
 from stack.transport.tcp.recovery import Recovery
 from stack.transport.tcp.rtt import RttEstimator
 from stack.transport.tcp.scoreboard import Scoreboard, Sent
@@ -37,14 +38,15 @@ class Sender:
     """
 
     __slots__ = (
-        "_most", "_paces", "app_limited_until", "base", "board", "buffer", "capacity", "congestion",
+        "_memory", "_most", "_paces", "app_limited_until", "base", "board", "buffer", "capacity", "congestion",
         "cwnd_limited_until", "cwr_due", "delivered", "delivered_at", "fin_acked", "fin_queued", "first_sent_at",
         "iss", "last_sent_at", "max", "max_wnd", "mss", "nxt", "pace_at", "pacing_rate", "probes", "progress_at",
         "recovery", "retransmissions", "retransmitted", "room", "rtt", "sample", "shift", "una", "wl1", "wl2", "wnd",
     )  # fmt: skip
 
-    def __init__(self, config: TcpConfig, iss: int, mss: int, now: Instant) -> None:
-        self.buffer = SendBuffer()
+    def __init__(self, config: TcpConfig, iss: int, mss: int, memory: Memory, now: Instant) -> None:
+        self._memory = memory
+        self.buffer = SendBuffer(memory)
         self.capacity = min(config.initial_send_buffer, config.send_buffer)
         self._most = config.send_buffer
         self._paces = config.pacing
@@ -260,7 +262,7 @@ class Sender:
         """
         congestion = self.congestion
         cwnd = congestion.cwnd
-        if 2 * cwnd > self.capacity:
+        if 2 * cwnd > self.capacity and not self._memory.is_tight:
             self.capacity = max(self.capacity, min(2 * cwnd, self._most))
         srtt = self.rtt.srtt
         if congestion.pacing_rate:

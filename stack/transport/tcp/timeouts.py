@@ -84,7 +84,8 @@ def start_linger(connection: "Connection", duration: Duration, now: Instant) -> 
 def on_progress(connection: "Connection", now: Instant) -> None:
     """The peer of a closed connection has acknowledged something new: it may go on."""
     if connection.state not in (State.FIN_WAIT_2, State.TIME_WAIT):
-        start_linger(connection, connection.config.orphan_timeout, now)
+        end = connection.released_at + connection.config.orphan_lifetime
+        start_linger(connection, min(connection.config.orphan_timeout, end - now), now)
 
 
 def on_keep_alive(connection: "Connection", now: Instant) -> None:
