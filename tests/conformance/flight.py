@@ -24,7 +24,7 @@ class Flight:
         self.peer = self.bench.connect(REMOTE_PORT, local_port=50000)
         self.peer.strict = False
         self.peer.window = window
-        self.options = self.peer.expect("S").options
+        self.options = self.peer.expect("SEC" if config.get("ecn") == "request" else "S").options
         self.bench.elapse(rtt)
         self.peer.syn("SA", mss=MSS + (12 if timestamps else 0), ts=timestamps, sack=sack)
         self.peer.expect("A", data=0)

@@ -97,6 +97,15 @@ def test_every_acknowledgment_of_a_recovery_lets_out_what_the_formulas_say(holes
     assert model.checked >= SIZE - len(holes) - 3
 
 
+@pytest.mark.req("9937-1", "9937-14", "8985-27")
+@pytest.mark.parametrize("congestion", ["newreno", "cubic"])
+def test_the_target_is_congestion_controls(congestion):
+    flight = large(congestion=congestion)
+    check_against_model(flight, losing(0))
+    factor = {"newreno": 0.5, "cubic": 0.7}[congestion]
+    assert abs(flight.info.ssthresh - factor * SIZE * MSS) <= MSS
+
+
 @pytest.mark.req("9937-6")
 def test_one_of_two_is_let_out_while_more_is_in_flight_than_ssthresh():
     """With half of the window as the target, every second acknowledgment sends, instead of a pause and a burst."""

@@ -178,6 +178,25 @@ def test_what_is_not_kept_is_not_told_of():
 # D-SACK
 
 
+@pytest.mark.req("2883-1", "2883-3", "9293-3.10.7.4-seq-3")
+def test_a_duplicate_below_rcv_nxt_is_the_first_block(receiver):
+    receiver.arrive(0, 4)
+    assert receiver.blocks(1, 2) == [(1, 3)]
+    assert receiver.blocks(0, 4) == [(0, 5)]
+
+
+@pytest.mark.req("2883-2")
+def test_a_duplicate_is_reported_once(receiver):
+    receiver.arrive(0, 4)
+    assert receiver.blocks(1) == [(1, 2)]
+    [ack] = receiver.arrive(7)
+    assert blocks(ack) == [(7, 8)]
+    receiver.arrive(5, 6)
+    assert receiver.blocks(9) == [(9, 10)]
+    assert receiver.blocks(9) == [(9, 10), (9, 10)]  # reported again, since it came again
+    assert receiver.blocks(11) == [(11, 12), (9, 10)]
+
+
 @pytest.mark.req("2883-3")
 def test_of_a_partial_duplicate_the_part_that_was_there_is_reported(receiver):
     receiver.arrive(0, 4)

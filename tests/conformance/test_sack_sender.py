@@ -89,6 +89,18 @@ def test_after_a_timeout_what_was_acknowledged_selectively_is_not_sent_again():
     assert flight.ack(8) == [] and flight.info.unacknowledged == 0
 
 
+@pytest.mark.req("2018-11", "6675-11", "6675-3", "5681-13")
+def test_congestion_control_is_kept_with_sack(flight):
+    """Half the flight is ssthresh, and what is in the network comes down to it."""
+    for last in range(2, 11):
+        flight.ack(0, (1, last))
+    assert flight.info.ssthresh == 5 * MSS
+    assert flight.info.in_flight <= 5 * MSS
+    for _ in range(20):
+        flight.wait(RTT // 10)
+        assert flight.info.in_flight <= max(flight.info.cwnd, 5 * MSS)
+
+
 @pytest.mark.req("6675-3")
 def test_what_is_in_flight_leaves_out_what_arrived_and_what_is_lost_until_it_goes_again():
     flight = Flight()
@@ -152,6 +164,25 @@ def test_as_long_as_cwnd_has_room_more_is_sent(flight):
         assert info.cwnd - info.in_flight < MSS
 
 
+@pytest.mark.req("6675-12", "9937-12")
+def test_recovery_ends_when_all_is_acknowledged_that_was_sent_before_it():
+    flight = Flight()
+    flight.write(30)
+    flight.wait(RTT)
+    highest = 9
+    for arrived in range(2, 11):
+        highest = max([highest, *flight.ack(0, (1, arrived))])
+        if flight.info.phase.name == "RECOVERY":
+            break
+    recover = highest + 1  # RecoveryPoint: HighData when it began
+    flight.wait(RTT)
+    flight.ack(recover - 1)
+    assert flight.info.phase.name == "RECOVERY"
+    flight.ack(recover)
+    assert flight.info.phase.name == "OPEN"
+    assert flight.info.cwnd == flight.info.ssthresh == 5 * MSS
+
+
 @pytest.mark.req("6675-13")
 def test_what_arrived_beyond_the_end_of_a_recovery_is_remembered():
     flight = Flight()
@@ -179,6 +210,25 @@ def test_after_a_timeout_in_recovery_duplicates_do_not_reduce_again(flight):
     for arrived in range(8, 11):
         flight.ack(0, (1, arrived))
     assert phase == "LOSS" and flight.info.phase.name == "LOSS" and flight.info.ssthresh == ssthresh
+
+
+@pytest.mark.req("3042-1", "3042-2", "5681-18")
+def test_each_of_two_acknowledgments_with_news_lets_out_one_new_segment(flight):
+    cwnd = flight.info.cwnd
+    assert flight.ack(0, (1, 2)) == [10]
+    assert flight.ack(0, (1, 3)) == [11]
+    assert flight.info.cwnd == cwnd
+
+
+@pytest.mark.req("3042-3")
+def test_a_duplicate_without_news_lets_out_nothing(flight):
+    """RFC 3042 2: without new SACK information nothing has left the network."""
+    for _ in range(10):
+        assert flight.ack(0) == []
+    assert flight.ack(0, (1, 2)) == [10]
+    for _ in range(10):
+        assert flight.ack(0, (1, 2)) == []
+    assert flight.info.phase.name == "OPEN"
 
 
 @pytest.mark.req("2883-5")

@@ -4,6 +4,7 @@ import pytest
 
 from stack.clock import MILLISECOND, SECOND
 from tests.conformance.flight import MSS, RTT, Flight
+from tests.tcp.harness import Bench, Peer
 
 
 def segment(sent):
@@ -47,6 +48,26 @@ def test_a_single_segment_may_be_given_the_time_of_a_delayed_acknowledgment(flig
     probe = flight.wait_for(5 * SECOND)
     assert 2 * RTT <= probe.at - start <= 2 * RTT + SECOND
     assert flight.bench.host.counters["TcpLossProbes"] == 1
+
+
+@pytest.mark.req("8985-17")
+def test_without_a_sample_a_probe_waits_for_a_second():
+    """A passive open whose SYN-ACK went twice has no sample (Karn)."""
+    bench = Bench()
+    listener = bench.listen()
+    peer = Peer(bench)
+    peer.strict = False
+    peer.syn(mss=MSS, sack=True)
+    bench.elapse(1500 * MILLISECOND)
+    peer.take()
+    peer.send("A", ack=1)
+    peer.connection = bench.host.accept(listener)
+    assert peer.connection.info().srtt is None
+    peer.write(2 * MSS)
+    start = bench.now
+    peer.take()
+    again = peer.expect(within=10 * SECOND)
+    assert again.at - start == SECOND
 
 
 @pytest.mark.req("8985-16")
@@ -138,6 +159,22 @@ def test_a_loss_that_the_probe_has_repaired_counts_as_one(flight):
     flight.wait(RTT)
     flight.ack(number + 8)  # beyond TLP.end_seq, and no sign of a duplicate
     assert flight.info.ssthresh < cwnd and flight.info.cwnd < cwnd
+
+
+@pytest.mark.req("8985-24")
+@pytest.mark.parametrize("kind", ["dsack", "bare duplicate"])
+def test_a_probe_that_was_not_needed_costs_nothing(flight, kind):
+    cwnd, ssthresh, number = flight.info.cwnd, flight.info.ssthresh, flight.next
+    flight.write(6)
+    probe = flight.wait_for(5 * SECOND)
+    assert segment(probe) == number + 5
+    flight.ack(number + 6)  # all had arrived
+    flight.wait(RTT)
+    flight.ack(number + 6, *([(number + 5, number + 6)] if kind == "dsack" else []))
+    flight.write(2)
+    flight.wait(RTT)
+    flight.ack(number + 8)
+    assert flight.info.ssthresh == ssthresh and flight.info.cwnd >= cwnd
 
 
 @pytest.mark.req("8985-22", "8985-24")
