@@ -24,7 +24,6 @@ PACKAGES = {
     "ip": "iproute2",
     "nsenter": "util-linux",
     "setpriv": "util-linux",
-    "sysctl": "procps",
     "unshare": "util-linux",
 }
 FURTHER_PACKAGES = {"curl": "curl", "nginx": "nginx-light", "ping": "iputils-ping", "wrk": "wrk"}
@@ -37,6 +36,7 @@ SUITES = {
 }
 NICENESS = 10  # by which we go before the machine's other work, where we may: it is not what is measured
 WIDTH = 160  # columns of the table where there is no terminal
+MANY = 1000
 SETUP_SECONDS = 2.0  # of one run
 
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with suppress(PermissionError):
             os.nice(-NICENESS)
         with tempfile.TemporaryDirectory(prefix="tapstack-bench-") as folder:
-            outcomes = _measure(_cases(options, Path(folder)), 1 if options.quick else 3)
+            outcomes = _measure(_cases(options, Path(folder)), limit=1 if options.quick else MANY)
     except BenchError as error:
         print(f"tools/bench: {error}", file=sys.stderr)
         return 1
@@ -91,10 +91,10 @@ def _cases(options: argparse.Namespace, folder: Path) -> list[Case]:
     return chosen
 
 
-def _measure(cases: Sequence[Case], repetitions: int) -> list[Outcome]:
+def _measure(cases: Sequence[Case], limit: int) -> list[Outcome]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        total = repetitions * sum(case.seconds + SETUP_SECONDS for case in cases)
+        total = sum(min(limit, case.repetitions) * (case.seconds + SETUP_SECONDS) for case in cases)
         task = progress.add_task("", total=total)
         done = 0.0
 
@@ -103,7 +103,7 @@ def _measure(cases: Sequence[Case], repetitions: int) -> list[Outcome]:
             progress.update(task, completed=done, description=f"{repetition + 1}. {case.group}: {case.name}")
             done += case.seconds + SETUP_SECONDS
 
-        return measure(cases, repetitions, show)
+        return measure(cases, limit, show)
 
 
 def _show(outcomes: Sequence[Outcome]) -> None:
@@ -146,6 +146,7 @@ def _report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 "unit": outcome.case.unit,
                 "median": outcome.median,
                 "ratio": ratio(outcome, outcomes),
+                "remark": outcome.middle.remark,
                 "runs": [{"value": figure.value, **figure.details} for figure in outcome.figures],
             }
             for outcome in outcomes

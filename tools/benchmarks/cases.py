@@ -25,6 +25,7 @@ class Case:
     seconds: float  # how long a run takes, about
     run: Callable[[int], Figure]
     reference: str | None = None  # the case of the same group as a multiple of which this one is shown
+    repetitions: int = 5
 
 
 @dataclass(slots=True)
@@ -45,13 +46,17 @@ class Outcome:
         return sorted(self.figures, key=lambda figure: figure.value)[len(self.figures) // 2]
 
 
-def measure(cases: Iterable[Case], repetitions: int, progress: Callable[[Case, int], None]) -> list[Outcome]:
-    """Run every case `repetitions` times: all once, then all again, so that a noisy minute is everybody's."""
+def measure(cases: Iterable[Case], limit: int, progress: Callable[[Case, int], None]) -> list[Outcome]:
+    """Run every case as often as it wants, at most `limit` times: all once, then all again.
+
+    So a noisy minute is everybody's.
+    """
     outcomes = [Outcome(case) for case in cases]
-    for repetition in range(repetitions):
+    for repetition in range(min(limit, max(outcome.case.repetitions for outcome in outcomes))):
         for outcome in outcomes:
-            progress(outcome.case, repetition)
-            outcome.figures.append(outcome.case.run(repetition))
+            if repetition < outcome.case.repetitions:
+                progress(outcome.case, repetition)
+                outcome.figures.append(outcome.case.run(repetition))
     return outcomes
 
 

@@ -17,6 +17,7 @@ DELAY: Final = 10_000_000  # nanoseconds, one way
 QUEUE: Final = RATE // 8 * 2 * DELAY // 1_000_000_000  # octets: one bandwidth-delay product
 LATE: Final = 2_000_000  # nanoseconds by which a reordered frame is late: 33 full frames overtake it
 SOCKET_BUFFER: Final = 16 << 20  # octets between our process and the link: it is to lose nothing
+REPETITIONS: Final = 3
 LINUX, OURS = "Linux", "ours"
 
 
@@ -50,6 +51,7 @@ def cases(link: Path, seconds: float) -> Iterator[Case]:
                 seconds=seconds,
                 run=_bound(link, impairment, sender, receiver, seconds),
                 reference=f"{LINUX} to {LINUX}",
+                repetitions=REPETITIONS,
             )
     for other in (LINUX, OURS):
         yield Case(
@@ -59,6 +61,7 @@ def cases(link: Path, seconds: float) -> Iterator[Case]:
             seconds=2 * seconds,
             run=_bound_fairness(link, other, 2 * seconds),
             reference=f"{LINUX} beside {LINUX}",
+            repetitions=REPETITIONS,
         )
 
 

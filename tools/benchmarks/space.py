@@ -186,7 +186,7 @@ class Stage(AbstractContextManager["Stage"]):
         """A TAP device whose kernel side is in `kernel` and has `address` (with a prefix length)."""
         tap = self._resources.enter_context(Tap(name, offload=offload))
         run("ip", "link", "set", name, "netns", str(kernel.pid))
-        kernel.run("sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1")
+        kernel.run("ip", "link", "set", name, "addrgenmode", "none")  # no IPv6, and nothing of it on the link
         kernel.run("ip", "address", "add", address, "dev", name)
         # The kernel drops what its end of the device does not take: no queue of this link's is to be there.
         kernel.run("ip", "link", "set", name, "txqueuelen", "20000", "up")
