@@ -155,10 +155,10 @@ def test_nothing_is_counted_that_is_not_held_any_more() -> None:
     scene.server.shutdown(finished.connection, scene.now)
     finished.say(ACK, seq=302, ack=2922)
     assert finished.connection.state is State.CLOSED and finished.connection.readable == 300
-    scene.server.close(finished.connection, scene.now)
     scene.after(2000 * SECOND)
     assert silent.connection.state is State.CLOSED
     assert used(scene) == held(scene) == 0
+    assert len(scene.server.read(finished.connection, 1 << 20, scene.now)) == 300 and used(scene) == 0
 
 
 # Time

@@ -9,11 +9,13 @@ from bisect import bisect_right
 from collections import deque
 from typing import Final
 
+from stack.counters import Counters
 from stack.octets import Octets
 from stack.transport.tcp.memory import Memory
 
 _GATHER_BELOW: Final = 2048
 _COMPACT_AT: Final = 64
+_NOBODYS: Final = Memory(0, Counters())  # where it does not count what is held
 
 
 class SendBuffer:
@@ -122,6 +124,11 @@ class ReceiveBuffer:
         self._size -= taken
         self._memory.used -= taken
         return b"".join(parts)
+
+    def disown(self) -> None:
+        """The connection is over: what can still be read is the application's, whether or not it ever reads it."""
+        self._memory.used -= self._size
+        self._memory = _NOBODYS
 
     def clear(self) -> None:
         """Forget everything."""

@@ -194,7 +194,6 @@ class Connection:
         self.released_at = now
         self.handler = None
         if self.state is State.CLOSED:
-            self.receiver.discard()
             return
         if self.receiver.buffer or self.receiver.has_gap:
             self.receiver.discard()
@@ -269,6 +268,7 @@ class Connection:
         self.sender.buffer.clear()
         if error is None:
             self.receiver.drop_out_of_order()
+            self.receiver.buffer.disown()
         else:
             self.receiver.discard()
         self.tcp.forget(self, now)
