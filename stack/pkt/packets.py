@@ -1,4 +1,4 @@
-"""Frames from the packets of a script, and packets in a script's terms from the frames of the host.
+"""Datagrams from the packets of a script, and packets in a script's terms from the datagrams of the host.
 
 A Flow knows what the script does not: the ports, our initial sequence number, and our time stamps. The script's own
 initial sequence numbers are what it writes in its SYNs.
@@ -10,12 +10,11 @@ from typing import Final
 
 from stack.addresses import Ipv4Address
 from stack.octets import Octets
-from stack.pkt.settings import GATEWAY_MAC, STACK_MAC, Settings
-from stack.pkt.sockets import pattern
+from stack.pkt.settings import Settings
 from stack.pkt.syntax import IcmpPacket, IpFields, Option, Packet, ScriptFailure, TcpPacket, UdpPacket
-from stack.wire import ethernet, icmp, ipv4, tcp, tcp_options, udp
+from stack.pkt.text import pattern
+from stack.wire import icmp, ipv4, tcp, tcp_options, udp
 from stack.wire.checksum import internet_checksum, pseudo_header
-from stack.wire.ethernet import ETHERTYPE_IPV4, EthernetHeader
 from stack.wire.icmp import IcmpMessage
 from stack.wire.ipv4 import PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, Ipv4Header
 from stack.wire.udp import UdpHeader
@@ -57,20 +56,20 @@ class Flow:
 # From the script to the host
 
 
-def frames_of(packet: Packet, flow: Flow, settings: Settings) -> list[bytes]:
-    """The frames of a packet that arrives: more than one where it is longer than the link's MTU."""
+def datagrams_of(packet: Packet, flow: Flow, settings: Settings) -> list[bytes]:
+    """The datagrams of a packet that arrives: more than one where it is longer than the link's MTU."""
     remote, local = settings.remote_ip, settings.local_ip
     if isinstance(packet, TcpPacket):
         if packet.flags & tcp.SYN and not flow.is_open:
             flow.remote_isn = packet.seq
         contents = [_segment(each, flow, settings) for each in _cut(packet, flow, settings.mtu)]
-        return [_frame(packet.ip, PROTOCOL_TCP, each, settings) for each in contents]
+        return [_datagram(packet.ip, PROTOCOL_TCP, each, settings) for each in contents]
     if isinstance(packet, UdpPacket):
         ports = packet.ports or (flow.remote_port, flow.local_port)
         content = udp.build(UdpHeader(*ports), pattern(0, packet.length), remote, local)
-        return [_frame(packet.ip, PROTOCOL_UDP, content, settings)]
+        return [_datagram(packet.ip, PROTOCOL_UDP, content, settings)]
     content = icmp.build(_icmp_message(packet, flow, settings))
-    return [_frame(packet.ip, PROTOCOL_ICMP, content, settings)]
+    return [_datagram(packet.ip, PROTOCOL_ICMP, content, settings)]
 
 
 def _cut(packet: TcpPacket, flow: Flow, mtu: int) -> list[TcpPacket]:
@@ -129,10 +128,10 @@ def _icmp_message(packet: IcmpPacket, flow: Flow, settings: Settings) -> IcmpMes
     return IcmpMessage(packet.type, packet.code, packet.mtu or 0, quote)
 
 
-def _frame(ip: IpFields, protocol: int, content: bytes, settings: Settings) -> bytes:
+def _datagram(ip: IpFields, protocol: int, content: bytes, settings: Settings) -> bytes:
     tos = ip.tos or ip.ecn or 0
     header = Ipv4Header(settings.remote_ip, settings.local_ip, protocol, ttl=ip.ttl or 64, tos=tos)
-    return ethernet.build(EthernetHeader(STACK_MAC, GATEWAY_MAC, ETHERTYPE_IPV4), ipv4.build(header, content))
+    return ipv4.build(header, content)
 
 
 def _pseudo(src: Ipv4Address, dst: Ipv4Address, octets: Octets) -> int:

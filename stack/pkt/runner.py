@@ -16,13 +16,14 @@ from typing import Final, NoReturn
 from stack.clock import SECOND, Instant
 from stack.errors import MalformedPacket
 from stack.host import Host
+from stack.pkt.cable import Cable
 from stack.pkt.compare import adopt, differences, first_part, like
-from stack.pkt.packets import Flow, check_text, frames_of, packet_of, ports_of
-from stack.pkt.settings import GATEWAY_MAC, Settings, settings_of
+from stack.pkt.packets import Flow, check_text, datagrams_of, packet_of, ports_of
+from stack.pkt.settings import Settings, settings_of
 from stack.pkt.sockets import Sockets, Waiting
 from stack.pkt.statistics import check
 from stack.pkt.syntax import Assertion, Call, Event, IcmpPacket, Packet, Script, ScriptFailure, TcpPacket
-from stack.wire import arp, ethernet, ipv4, tcp
+from stack.wire import ipv4, tcp
 from stack.wire.ipv4 import Ipv4Header
 
 _START: Final = 1000 * SECOND  # of the host's clock: not zero, since nothing may rest on that
@@ -59,6 +60,7 @@ class Runner:
         self._tell = tell
         self._settings: Settings = settings_of(script)
         self._host = Host(self._settings.host_config(), secret=_SECRET, random=random.Random(1), now=_START)
+        self._cable = Cable(self._host, self._settings.local_ip)
         self._sockets = Sockets(self._host, self._settings)
         self._now: Instant = _START
         self._before: Instant = _START  # when the event before was, or was to be
@@ -109,7 +111,7 @@ class Runner:
         self._say(packet)
         flow = self._flow_of(packet)
         self._sockets.now = self._now
-        self._host.receive(0, frames_of(packet, flow, self._settings), self._now)
+        self._cable.send(datagrams_of(packet, flow, self._settings), self._now)
         self._settle()
 
     def _assert(self, assertion: Assertion) -> None:
@@ -275,25 +277,11 @@ class Runner:
         self._fail("the host never stops sending")
 
     def _collect(self) -> bool:
-        ring = self._host.take_frames(0)
-        frames = [bytes(frame) for frame in ring]
-        ring.clear()
-        for frame in frames:
-            header, payload = ethernet.parse(frame)
-            if header.ethertype == ethernet.ETHERTYPE_ARP:
-                self._answer_arp(payload)
-            else:
-                packet, content = ipv4.parse(payload)
-                self._sent.append(_Sent(self._now, packet, bytes(content)))
-        return bool(frames)
-
-    def _answer_arp(self, payload: memoryview) -> None:
-        asked = arp.parse(payload)
-        if asked.operation != arp.REQUEST or asked.target_address == self._settings.local_ip:
-            return
-        answer = arp.ArpPacket(arp.REPLY, GATEWAY_MAC, asked.target_address, asked.sender_mac, asked.sender_address)
-        to = ethernet.EthernetHeader(asked.sender_mac, GATEWAY_MAC, ethernet.ETHERTYPE_ARP)
-        self._host.receive(0, [ethernet.build(to, arp.build(answer))], self._now)
+        datagrams = self._cable.collect(self._now)
+        for datagram in datagrams:
+            header, content = ipv4.parse(datagram)
+            self._sent.append(_Sent(self._now, header, bytes(content)))
+        return bool(datagrams)
 
     # What is said
 

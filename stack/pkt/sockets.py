@@ -8,10 +8,9 @@ so that no octet can stand in the wrong place without being noticed.
 import errno
 import fcntl
 import os
-import random
 import select
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -22,6 +21,7 @@ from stack.host import Host
 from stack.pkt.settings import Settings
 from stack.pkt.sockopts import get_option, set_option
 from stack.pkt.syntax import Call, ScriptFailure, Value
+from stack.pkt.text import check_pattern, pattern
 from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.listener import Listener
 from stack.transport.tcp.states import State
@@ -30,17 +30,10 @@ from stack.transport.udp import UdpSocket
 T = TypeVar("T")
 Waiting: TypeAlias = Generator[None, None, T]
 
-_PATTERN: Final = random.Random(2018).randbytes(65521)  # a prime: no shift by a power of two looks alike
 _OPENING: Final = (State.SYN_SENT, State.SYN_RECEIVED)
 _PROTOCOLS: Final = {int(socket.SOCK_STREAM): socket.IPPROTO_TCP, int(socket.SOCK_DGRAM): socket.IPPROTO_UDP}
 _CHUNK: Final = 1 << 16
 _HARMLESS_FLAGS: Final = socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
-
-
-def pattern(offset: int, length: int) -> bytes:
-    """`length` octets of the text that everybody sends, from `offset` on."""
-    start = offset % len(_PATTERN)
-    return (_PATTERN * ((start + length) // len(_PATTERN) + 1))[start : start + length]
 
 
 @dataclass(slots=True)
@@ -74,6 +67,7 @@ class Sockets:
 
     def __init__(self, host: Host, settings: Settings) -> None:
         self.now: Instant = 0
+        self.on_received: Callable[[int, bytes], None] = check_pattern  # what becomes of what is read, and its offset
         self.latest: Connection | None = None
         self.written: dict[tuple[int, int], bytearray] = {}  # by local and remote port
         self._host = host
@@ -82,7 +76,11 @@ class Sockets:
 
     def call(self, call: Call) -> Waiting[int]:
         """Make `call`; yields while it waits, raises OSError where it fails."""
-        result = getattr(self, f"_{call.name}")(*call.arguments)
+        return self.make(call.name, call.arguments)
+
+    def make(self, name: str, arguments: Sequence[Value]) -> Waiting[int]:
+        """Make the call `name` (expressions.ARGUMENTS); as call()."""
+        result = getattr(self, f"_{name}")(*arguments)
         if isinstance(result, Generator):
             result = yield from result
         return int(result)
@@ -182,8 +180,7 @@ class Sockets:
             raise OSError(errno.ENOTCONN, "read() on a socket that is not connected")
         while True:
             if data := self._host.read(connection, size, self.now) if connection.readable else b"":
-                if data != pattern(descriptor.received, len(data)):
-                    raise ScriptFailure(f"octets {descriptor.received + 1}+{len(data)} are not those that were sent")
+                self.on_received(descriptor.received, data)
                 descriptor.received += len(data)
                 return len(data)
             if error := descriptor.take_error():
@@ -196,7 +193,9 @@ class Sockets:
         bound = self._bound(descriptor)
         while (datagram := self._host.receive_datagram(bound)) is None:
             yield from _wait(descriptor, flags)
-        return min(len(datagram.data), size)
+        data = datagram.data[:size]
+        self.on_received(0, data)
+        return len(data)
 
     # Writing
 
@@ -305,7 +304,7 @@ class Sockets:
         asked = entries if isinstance(entries, list) else []
         ends = self.now + _number(timeout) * 1_000_000 if _number(timeout) >= 0 else None
         while True:
-            ready = [self._events(_number(_field(each, "fd")), _number(_field(each, "events"))) for each in asked]
+            ready = [self.events(_number(_field(each, "fd")), _number(_field(each, "events"))) for each in asked]
             if any(ready) or (ends is not None and self.now >= ends):
                 break
             yield
@@ -315,7 +314,8 @@ class Sockets:
                 raise ScriptFailure(f"expected revents={expected!r}, got {actual:#x}")
         return sum(1 for each in ready if each)
 
-    def _events(self, fd: int, asked: int) -> int:
+    def events(self, fd: int, asked: int) -> int:
+        """Those of poll()'s events in `asked` that `fd` has, and its errors."""
         descriptor = self._open.get(fd)
         if descriptor is None:
             return select.POLLNVAL
