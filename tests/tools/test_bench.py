@@ -25,7 +25,7 @@ MILLION = 1_000_000
 
 
 def case(group: str, name: str, values: list[float], reference: str | None = None) -> Case:
-    return Case(group, name, "Mbit/s", 1.0, lambda repetition: Figure(values[repetition], {}), reference)
+    return Case(group, name, "Mbit/s", 1.0, lambda repetition: Figure(values[repetition], {}), reference, len(values))
 
 
 def outcome(group: str, name: str, values: list[float], reference: str | None = None) -> Outcome:
@@ -37,9 +37,9 @@ def outcome(group: str, name: str, values: list[float], reference: str | None = 
 
 def test_all_cases_run_once_before_any_runs_again() -> None:
     order = []
-    cases = [case("a", "one", [1, 2, 9]), case("a", "two", [4, 5, 6])]
-    outcomes = measure(cases, 3, lambda each, repetition: order.append((each.name, repetition)))
-    assert order == [(name, repetition) for repetition in range(3) for name in ("one", "two")]
+    cases = [case("a", "one", [1, 2, 9]), case("a", "two", [4, 6])]
+    outcomes = measure(cases, lambda each, repetition: order.append((each.name, repetition)))
+    assert order == [("one", 0), ("two", 0), ("one", 1), ("two", 1), ("one", 2)]
     assert [each.median for each in outcomes] == [2, 5]
 
 

@@ -46,13 +46,10 @@ class Outcome:
         return sorted(self.figures, key=lambda figure: figure.value)[len(self.figures) // 2]
 
 
-def measure(cases: Iterable[Case], limit: int, progress: Callable[[Case, int], None]) -> list[Outcome]:
-    """Run every case as often as it wants, at most `limit` times: all once, then all again.
-
-    So a noisy minute is everybody's.
-    """
+def measure(cases: Iterable[Case], progress: Callable[[Case, int], None]) -> list[Outcome]:
+    """Run every case as often as it wants to be: all once, then all again, so that a noisy minute is everybody's."""
     outcomes = [Outcome(case) for case in cases]
-    for repetition in range(min(limit, max(outcome.case.repetitions for outcome in outcomes))):
+    for repetition in range(max(outcome.case.repetitions for outcome in outcomes)):
         for outcome in outcomes:
             if repetition < outcome.case.repetitions:
                 progress(outcome.case, repetition)
