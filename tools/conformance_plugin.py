@@ -13,6 +13,7 @@ import pytest
 
 CATALOGUE = Path(__file__).resolve().parent.parent / "docs" / "rfc" / "requirements.csv"
 _PROPERTY = "req"
+_PARAMETER = "req of a parameter"  # a mark that one parameter of the test has: its name is told then
 _WORST_FIRST = ("failed", "skipped", "passed")
 
 
@@ -39,7 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark in item.iter_markers("req"):
             for requirement in mark.args:
                 if requirement in known:
-                    item.user_properties.append((_PROPERTY, requirement))
+                    of_parameter = mark not in getattr(getattr(item, "function", None), "pytestmark", ())
+                    item.user_properties.append((_PARAMETER if of_parameter else _PROPERTY, requirement))
                 else:
                     unknown.append(f"{item.nodeid}: no requirement {requirement!r} in docs/rfc/requirements.csv")
     if unknown:
@@ -61,9 +63,9 @@ class Recorder:
             return
         outcome = "failed" if report.outcome == "failed" else "skipped" if report.outcome == "skipped" else "passed"
         self._counts[outcome] += 1
-        test = report.nodeid.partition("[")[0]
         for name, requirement in report.user_properties:
-            if name == _PROPERTY:
+            if name in (_PROPERTY, _PARAMETER):
+                test = report.nodeid if name == _PARAMETER else report.nodeid.partition("[")[0]
                 tests = self._outcomes.setdefault(str(requirement), {})
                 tests[test] = worse(tests.get(test, "passed"), outcome)
 

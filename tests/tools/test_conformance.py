@@ -174,6 +174,10 @@ def test_sometimes(x):
 @pytest.mark.req("9293-MUST-3")
 def test_always(): pass
 
+@pytest.mark.req("9293-MUST-3")
+@pytest.mark.parametrize("x", [1, pytest.param(2, marks=pytest.mark.req("9293-MUST-5"), id="two")])
+def test_one_of_two(x): pass
+
 @pytest.fixture
 def broken(): raise RuntimeError
 
@@ -190,11 +194,12 @@ def test_unmarked(): pass
 def test_the_plugin_records_what_happened(tmp_path):
     run_pytest(tmp_path, SAMPLE)
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["counts"] == {"passed": 3, "failed": 2, "skipped": 1}
+    assert results["counts"] == {"passed": 5, "failed": 2, "skipped": 1}
     assert results["requirements"] == {
         "9293-MUST-1": {"test_sample.py::test_sometimes": "failed"},
         "9293-MUST-2": {"test_sample.py::test_sometimes": "failed"},
-        "9293-MUST-3": {"test_sample.py::test_always": "passed"},
+        "9293-MUST-3": {"test_sample.py::test_always": "passed", "test_sample.py::test_one_of_two": "passed"},
+        "9293-MUST-5": {"test_sample.py::test_one_of_two[two]": "passed"},
         "9293-MUST-4": {"test_sample.py::test_elsewhere": "skipped"},
         "9293-MUST-7": {"test_sample.py::test_without_its_fixture": "failed"},
     }
@@ -204,7 +209,7 @@ def test_the_plugin_records_the_same_under_xdist(tmp_path):
     pytest.importorskip("xdist")
     run_pytest(tmp_path, SAMPLE, "-n", "2")
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["counts"] == {"passed": 3, "failed": 2, "skipped": 1}
+    assert results["counts"] == {"passed": 5, "failed": 2, "skipped": 1}
     assert results["requirements"]["9293-MUST-1"] == {"test_sample.py::test_sometimes": "failed"}
 
 
