@@ -58,12 +58,13 @@ def page(rows: Sequence[Requirement], titles: Mapping[str, str], findings: Mappi
     for row in rows:
         by_rfc[row.rfc].append(row)
     numbers = sorted(by_rfc, key=int)
-    absent = [each for each in numbers if {findings[row.id].verdict for row in by_rfc[each]} == {NOT_IMPLEMENTED}]
+    nothing = {NOT_IMPLEMENTED, NOT_APPLICABLE}
+    absent = [each for each in numbers if {findings[row.id].verdict for row in by_rfc[each]} <= nothing]
     present = [each for each in numbers if each not in absent]
     ours = [row for number in present for row in by_rfc[number]]
     lines = [INTRODUCTION, *totals(ours, findings), *summary(present, titles, by_rfc, findings)]
     if absent:
-        lines += ["", "Nothing of these is implemented:", "", "| RFC | title | rows | why |", "|---|---|--:|---|"]
+        lines += ["", "Nothing of these is implemented, or nothing applies:", "", "| RFC | title | rows | why |", "|---|---|--:|---|"]
     for number in absent:
         reasons = sorted({findings[row.id].evidence for row in by_rfc[number]})
         lines.append(f"| {number} | {cell(titles[number])} | {len(by_rfc[number])} | {cell('; '.join(reasons))} |")
