@@ -6,6 +6,7 @@ datagram be dropped, and all its later fragments with it until the time is over.
 every way of choosing which octets win has been used to get past a firewall (RFC 5722 says this for IPv6).
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -27,6 +28,8 @@ _OVERHEAD: Final = 256  # what one fragment costs besides its octets, so that ma
 class _Datagram:
     timer: Timer
     parts: dict[int, bytes] = field(default_factory=dict)  # by offset, in octets
+    starts: list[int] = field(default_factory=list)  # the offsets, in order: thousands of tiny fragments stay cheap
+    held: int = 0  # octets in all parts
     header: Ipv4Header | None = None  # of the first fragment
     size: int | None = None  # known once the last fragment is here
     codepoints: int = 0  # a bit for each ECN codepoint that a fragment had
@@ -121,17 +124,21 @@ class Reassembler:
         copy = datagram.parts.get(offset)
         if copy is not None and copy == payload:
             return True
-        if any(start < end and offset < start + len(part) for start, part in datagram.parts.items()):
+        starts, parts = datagram.starts, datagram.parts
+        at = bisect_left(starts, offset)
+        if at and starts[at - 1] + len(parts[starts[at - 1]]) > offset or at < len(starts) and starts[at] < end:
             return False
         if not header.more_fragments:
-            if datagram.size is not None or any(start >= end for start in datagram.parts):
+            if datagram.size is not None or at < len(starts):
                 return False
             datagram.size = end
         elif datagram.size is not None and end > datagram.size:
             return False
         if not offset:
             datagram.header = header
-        datagram.parts[offset] = bytes(payload)
+        parts[offset] = bytes(payload)
+        starts.insert(at, offset)
+        datagram.held += len(payload)
         datagram.codepoints |= 1 << (header.tos & CE)
         cost = len(payload) + _OVERHEAD
         datagram.memory += cost
@@ -144,6 +151,7 @@ class Reassembler:
         self.memory -= datagram.memory
         datagram.memory = 0
         datagram.parts.clear()
+        datagram.starts.clear()
         datagram.header = None
         datagram.spoiled = True
 
@@ -151,7 +159,7 @@ class Reassembler:
         header = datagram.header
         if header is None or datagram.size is None:
             return None
-        if sum(map(len, datagram.parts.values())) != datagram.size:  # none overlap: then there is a hole
+        if datagram.held != datagram.size:  # none overlap: then there is a hole
             return None
         is_marked = datagram.codepoints & 1 << CE
         if header.length + datagram.size > MAXIMUM_LENGTH:  # each fitted its own header; the whole does not
@@ -166,7 +174,7 @@ class Reassembler:
             header.src, header.dst, header.protocol, header.ttl, header.identification,
             tos=header.tos | CE if is_marked else header.tos, options=header.options,
         )  # fmt: skip
-        return whole, memoryview(b"".join(part for _, part in sorted(datagram.parts.items())))
+        return whole, memoryview(b"".join([datagram.parts[start] for start in datagram.starts]))
 
     def _bound_memory(self) -> None:
         while self.memory > self._config.reassembly_memory:
