@@ -35,7 +35,7 @@ _USABLE: Final = frozenset({NeighborState.REACHABLE, NeighborState.STALE, Neighb
 class Neighbor:
     """One entry: its state, and the packets that wait for it."""
 
-    __slots__ = ("address", "mac", "queue", "requests", "state", "timer", "used_at")
+    __slots__ = ("address", "mac", "queue", "requests", "seen_at", "state", "timer", "used_at")
 
     def __init__(self, address: Ipv4Address, timer: Timer) -> None:
         self.address = address
@@ -44,6 +44,7 @@ class Neighbor:
         self.queue: deque[bytes] = deque()
         self.requests = 0
         self.used_at: Instant = 0
+        self.seen_at: Instant = 0
         self.timer = timer
 
 
@@ -69,7 +70,7 @@ class NeighborTable:
         self._request = request
         self._transmit = transmit
         self._fail = fail
-        self._entries: dict[int, Neighbor] = {}  # in order of use, roughly: see _make_room
+        self._entries: dict[int, Neighbor] = {}  # in the order in which they were last looked at by _make_room
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -153,14 +154,24 @@ class NeighborTable:
         if len(self._entries) >= self._config.table_size:
             self._make_room(now)
         entry = Neighbor(address, Timer(self._timers, lambda at: self._on_timer(entry, at)))
-        entry.used_at = now
+        entry.used_at = entry.seen_at = now
         self._entries[address] = entry
         return entry
 
     def _make_room(self, now: Instant) -> None:
+        """Remove the first that has not been used since it was looked at last ("second chance").
+
+        Who floods us with addresses must not make us search the whole table for each.
+        """
         self._counters["ArpTableFull"] += 1
-        oldest = min(self._entries.values(), key=lambda each: each.used_at)
-        self._remove(oldest, now)
+        while True:
+            entry = next(iter(self._entries.values()))
+            if entry.mac is None or entry.used_at <= entry.seen_at:
+                self._remove(entry, now)
+                return
+            entry.seen_at = now
+            del self._entries[entry.address]
+            self._entries[entry.address] = entry
 
     def _remove(self, entry: Neighbor, now: Instant) -> None:
         entry.timer.disarm()
