@@ -108,7 +108,7 @@ def _options(packet: TcpPacket, flow: Flow) -> bytes:
             numbers = tuple((number + flow.local_isn) & _MASK for number in numbers)
         content = struct.pack(_WIDTHS.get(option.kind, f"!{len(numbers)}I"), *numbers)
         octets += bytes((option.kind, 2 + len(content))) + content
-    return octets + bytes(-len(octets) % 4)
+    return octets
 
 
 def _echoed(flow: Flow, ecr: int) -> int:

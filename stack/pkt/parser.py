@@ -29,11 +29,12 @@ from stack.pkt.syntax import (
     UdpPacket,
     When,
 )
-from stack.wire import icmp, tcp, udp
+from stack.wire import icmp, tcp, tcp_options, udp
 
 _SYSCTL: Final = re.compile(r"""sysctl\s+-q\s+(?:-w\s+)?([\w.]+)=("[^"]*"|\S+)\Z""")
 _LONGEST: Final = 0xFFFF  # what arrives in one batch: several segments, where the MTU is smaller
 _OPTION_NUMBERS: Final = {"mss": 0xFFFF, "wscale": 0xFF}  # those with one number: how large it may be
+_LENGTHS: Final = {tcp_options.END: 1, tcp_options.NOP: 1, tcp_options.MSS: 4, tcp_options.WINDOW_SCALE: 3}
 _IN_ASSERTIONS: Final = (
     ast.Module, ast.Assert, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.IfExp, ast.Name, ast.Constant,
     ast.Tuple, ast.boolop, ast.operator, ast.unaryop, ast.cmpop, ast.expr_context,
@@ -155,9 +156,7 @@ def _tcp(reader: Reader, inbound: bool, ip: IpFields) -> TcpPacket:
     ack = reader.integer("an acknowledgment number") if reader.accept("ack") else 0
     window = reader.integer("a window", 0xFFFF) if reader.accept("win") else None
     if inbound and window is None:
-        if not flags & tcp.RST:
-            reader.fail("'win' and a number, as in every packet that arrives")
-        window = 0
+        reader.fail("'win' and a number, as in every packet that arrives")
     urgent = reader.integer("an urgent pointer", 0xFFFF) if reader.accept("urg") else None
     options = _options(reader)
     if inbound and options is None:
@@ -199,6 +198,7 @@ def _octets(reader: Reader, longest: int = 0xFFFF_FFFF) -> tuple[int, int]:
 
 
 def _options(reader: Reader) -> tuple[Option, ...] | None:
+    token = reader.token
     if not reader.accept("<"):
         return ()
     if reader.token.kind == "ellipsis":
@@ -208,6 +208,8 @@ def _options(reader: Reader) -> tuple[Option, ...] | None:
     options = [_option(reader)]
     while reader.accept(","):
         options.append(_option(reader))
+    if sum(_LENGTHS.get(each.kind, 2 + 4 * len(each.numbers)) for each in options) % 4:
+        reader.fail("options of whole words, padded with 'nop' or 'eol'", token)
     reader.expect(">")
     return tuple(options)
 

@@ -1,8 +1,7 @@
 """The system calls of a script, as a process makes them, on top of the Host's calls, which never wait.
 
-A call that may wait is a generator: each time that something has happened it is resumed, and looks again. Descriptors
-count from 3. What is written is a fixed pattern (or the script's own string), as is what the packets of a script carry,
-so that no octet can stand in the wrong place without being noticed.
+A call that may wait is a generator: each time that something has happened it is resumed, and looks again. What is
+written is a fixed pattern (text.py) or the script's own string.
 """
 
 import errno
@@ -29,6 +28,8 @@ from stack.transport.udp import UdpSocket
 
 T = TypeVar("T")
 Waiting: TypeAlias = Generator[None, None, T]
+SocketAddress: TypeAlias = tuple[Ipv4Address, int]
+Vector: TypeAlias = "list[tuple[Value, Value]]"  # buffers and their sizes
 
 _OPENING: Final = (State.SYN_SENT, State.SYN_RECEIVED)
 _PROTOCOLS: Final = {int(socket.SOCK_STREAM): socket.IPPROTO_TCP, int(socket.SOCK_DGRAM): socket.IPPROTO_UDP}
@@ -45,7 +46,7 @@ class Descriptor:
     flags: int = os.O_RDWR
     options: dict[tuple[int, int], int] = field(default_factory=dict)  # those that only have to be remembered
     local: tuple[Ipv4Address | None, int] | None = None
-    peer: tuple[Ipv4Address, int] | None = None
+    peer: SocketAddress | None = None
     told_open: bool = False  # connect() has returned 0
     told_error: bool = False
     read_shut: bool = False
@@ -68,6 +69,7 @@ class Sockets:
     def __init__(self, host: Host, settings: Settings) -> None:
         self.now: Instant = 0
         self.on_received: Callable[[int, bytes], None] = check_pattern  # what becomes of what is read, and its offset
+        self.new_number: Callable[[], int] = self._lowest_free
         self.latest: Connection | None = None
         self.written: dict[tuple[int, int], bytearray] = {}  # by local and remote port
         self._host = host
@@ -156,13 +158,12 @@ class Sockets:
     # Reading
 
     def _read(self, fd: Value, buffer: Value, size: Value) -> Waiting[int]:
-        return self._receive(self._get(fd), _size(size), 0)
+        return self._recv(fd, buffer, size, 0)
 
-    def _recv(self, fd: Value, buffer: Value, size: Value, flags: Value) -> Waiting[int]:
+    def _recv(self, fd: Value, buffer: Value, size: Value, flags: Value, *_: Value) -> Waiting[int]:
         return self._receive(self._get(fd), _size(size), _number(flags))
 
-    def _recvfrom(self, fd: Value, buffer: Value, size: Value, flags: Value, *_: Value) -> Waiting[int]:
-        return self._receive(self._get(fd), _size(size), _number(flags))
+    _recvfrom = _recv
 
     def _readv(self, fd: Value, vector: Value, count: Value) -> Waiting[int]:
         return self._receive(self._get(fd), sum(_size(size) for _, size in _vector(vector)), 0)
@@ -200,7 +201,7 @@ class Sockets:
     # Writing
 
     def _write(self, fd: Value, data: Value, size: Value) -> Waiting[int]:
-        return self._send_all(self._get(fd), [(data, size)], 0, None)
+        return self._send(fd, data, size, 0)
 
     def _send(self, fd: Value, data: Value, size: Value, flags: Value) -> Waiting[int]:
         return self._send_all(self._get(fd), [(data, size)], _number(flags), None)
@@ -215,13 +216,7 @@ class Sockets:
     def _sendmsg(self, fd: Value, message: Value, flags: Value) -> Waiting[int]:
         return self._send_all(self._get(fd), _vector(_field(message, "msg_iov")), _number(flags), None)
 
-    def _send_all(
-        self,
-        descriptor: Descriptor,
-        vector: list[tuple[Value, Value]],
-        flags: int,
-        to: tuple[Ipv4Address, int] | None,
-    ) -> Waiting[int]:
+    def _send_all(self, descriptor: Descriptor, vector: Vector, flags: int, to: SocketAddress | None) -> Waiting[int]:
         _check_flags(flags)
         size = sum(_size(size) for _, size in vector)
         text = b"".join(data[: _size(size)] for data, size in vector if isinstance(data, bytes))
@@ -286,10 +281,14 @@ class Sockets:
         return set_option(self._get(fd), (_number(level), _number(option)), value, self.now)
 
     def _getsockopt(self, fd: Value, level: Value, option: Value, value: Value, length: Value) -> int:
-        actual = get_option(self._get(fd), (_number(level), _number(option)))
+        actual = self.option(_number(fd), _number(level), _number(option))
         if isinstance(value, list) and value != [...] and value != [actual]:
             raise ScriptFailure(f"expected {value}, got [{actual!r}]")
         return 0
+
+    def option(self, fd: int, level: int, option: int) -> int | bytes:
+        """What getsockopt() brings back. Raises OSError."""
+        return get_option(self._get(fd), (level, option))
 
     def _fcntl(self, fd: Value, command: Value, flags: Value = 0) -> int:
         descriptor = self._get(fd)
@@ -340,8 +339,11 @@ class Sockets:
 
     # Descriptors
 
+    def _lowest_free(self) -> int:
+        return next(fd for fd in range(3, len(self._open) + 4) if fd not in self._open)
+
     def _install(self, descriptor: Descriptor) -> int:
-        number = next(fd for fd in range(3, len(self._open) + 4) if fd not in self._open)
+        number = self.new_number()
         self._open[number] = descriptor
         return number
 
@@ -381,13 +383,13 @@ def _field(value: Value, name: str) -> Value:
     return value.get(name, ...) if isinstance(value, dict) else ...
 
 
-def _vector(value: Value) -> list[tuple[Value, Value]]:
+def _vector(value: Value) -> Vector:
     """The buffers and sizes of `[{..., 100}, {..., 200}]`."""
     entries: list[Any] = value if isinstance(value, list) else []
     return [(data, size) for data, size in entries]
 
 
-def _address(value: Value) -> tuple[Ipv4Address, int] | None:
+def _address(value: Value) -> SocketAddress | None:
     if not isinstance(value, dict):
         return None
     return Ipv4Address(_number(value.get("sin_addr", 0))), _number(value.get("sin_port", 0))

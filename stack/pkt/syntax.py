@@ -34,9 +34,8 @@ ICMP_CODES: Final = {
         "net_unreachable", "host_unreachable", "protocol_unreachable", "port_unreachable", "frag_needed",
         "source_route_failed", "net_unknown", "host_unknown", "source_host_isolated", "net_prohibited",
         "host_prohibited", "net_unreachable_for_tos", "host_unreachable_for_tos", "packet_filtered",
-        "host_precedence_violation", "precedence_cutoff",
+        "precedence_violation", "precedence_cutoff",
     ),
-    icmp.TIME_EXCEEDED: ("ttl_exceeded", "reassembly_time_exceeded"),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The text that everybody in a script sends: a fixed pattern, so that no octet can stand in the wrong place unnoticed."""
+"""The text that everybody in a script sends: a fixed pattern, so that no octet stands in the wrong place unnoticed."""
 
 import random
 from typing import Final

@@ -81,7 +81,7 @@ def test_whenever_has_an_end() -> None:
         ("> P. 1:101(100) ack 2", "ack"),
         ("> P. 1:101(100) ack 1 win 1000", "win"),
         ("> P. 1:101(100) ack 1 urg 7", "urg"),
-        ("> P. 1:101(100) ack 1 <nop>", "options"),
+        ("> P. 1:101(100) ack 1 <nop,nop,nop,nop>", "options"),
         ("> 8080 > 9 P. 1:101(100) ack 1", "ports"),
         ("> [ce] P. 1:101(100) ack 1", "ecn"),
         ("> [tos 0x4] P. 1:101(100) ack 1", "tos"),
@@ -170,7 +170,7 @@ def test_time_stamps_are_checked_if_asked() -> None:
     0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
    +0 bind(3, ..., ...) = 0
    +0 listen(3, 1) = 0
-   +0 < S 0:0(0) win 32792 <mss 1000,TS val 5 ecr 0>
+   +0 < S 0:0(0) win 32792 <mss 1000,nop,nop,TS val 5 ecr 0>
    +0 > S. 0:0(0) ack 1 <mss 1460,nop,nop,TS val 100 ecr 5>
   +.1 < P. 1:11(10) ack 1 win 32792 <nop,nop,TS val 9 ecr 100>
  +.04 > . 1:1(0) ack 11 <nop,nop,TS val {} ecr {}>
