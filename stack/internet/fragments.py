@@ -126,7 +126,9 @@ class Reassembler:
             return True
         starts, parts = datagram.starts, datagram.parts
         at = bisect_left(starts, offset)
-        if at and starts[at - 1] + len(parts[starts[at - 1]]) > offset or at < len(starts) and starts[at] < end:
+        overlaps_one_before = at > 0 and starts[at - 1] + len(parts[starts[at - 1]]) > offset
+        overlaps_the_next = at < len(starts) and starts[at] < end
+        if overlaps_one_before or overlaps_the_next:
             return False
         if not header.more_fragments:
             if datagram.size is not None or at < len(starts):
