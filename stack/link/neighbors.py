@@ -44,7 +44,7 @@ class Neighbor:
         self.queue: deque[bytes] = deque()
         self.requests = 0
         self.used_at: Instant = 0
-        self.seen_at: Instant = 0
+        self.seen_at: Instant = 0  # the last use that has kept it in the table
         self.timer = timer
 
 
@@ -159,17 +159,17 @@ class NeighborTable:
         return entry
 
     def _make_room(self, now: Instant) -> None:
-        """Remove the first that has not been used since it was looked at last ("second chance").
+        """Remove the first that has not been used since it was last looked at here ("second chance").
 
         Who floods us with addresses must not make us search the whole table for each.
         """
         self._counters["ArpTableFull"] += 1
         while True:
             entry = next(iter(self._entries.values()))
-            if entry.mac is None or entry.used_at <= entry.seen_at:
+            if entry.mac is None or entry.used_at == entry.seen_at:
                 self._remove(entry, now)
                 return
-            entry.seen_at = now
+            entry.seen_at = entry.used_at
             del self._entries[entry.address]
             self._entries[entry.address] = entry
 
