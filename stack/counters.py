@@ -34,7 +34,7 @@ COUNTERS: Final[dict[str, str]] = {
     "IpInHdrErrors": "datagrams with a malformed header",
     "IpInCsumErrors": "datagrams with a wrong header checksum",
     "IpInAddrErrors": "datagrams not for an address of ours",
-    "IpInMartians": "datagrams whose source address no host can have",
+    "IpInMartians": "datagrams whose source address no other host can have",
     "IpInTruncatedPkts": "datagrams longer than the frame that carried them",
     "IpInUnknownProtos": "datagrams of a protocol that nobody here speaks",
     "IpInSourceRouted": "source-routed datagrams, which are refused",

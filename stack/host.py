@@ -315,7 +315,7 @@ class Host:
             _, _, segments, src, dst, src_port, dst_port, seq, ack, flags, window, tos, has_ts, ts_val, ts_ecr,
             options_start, options_length, start, length,
         ) = record  # fmt: skip
-        if not self._ipv4.is_local(dst) or self._ipv4.is_broadcast(src):
+        if not self._ipv4.is_local(dst) or self._ipv4.is_broadcast(src) or self._ipv4.is_local(src):
             return False
         options = NO_OPTIONS
         if has_ts:

@@ -128,7 +128,7 @@ class Ipv4:
             counters["IpInHdrErrors"] += 1
             return
         was_broadcast = self.is_broadcast(header.dst)
-        if not can_be_a_source(header.src) or self.is_broadcast(header.src):
+        if not can_be_a_source(header.src) or self.is_broadcast(header.src) or self.is_local(header.src):
             counters["IpInMartians"] += 1
         elif not (was_broadcast or self.is_local(header.dst)) or is_multicast(header.dst):
             counters["IpInAddrErrors"] += 1
