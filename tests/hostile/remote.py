@@ -19,17 +19,22 @@ class Remote:
         self.window = syn.get("window", 65535)
         self.isn = syn.get("isn", -1000) & MASK
         self.iss = 0
-        [answer] = self.say(SYN, seq=0, options=syn.get("options", PLAIN))
+        self.stamps = NO_OPTIONS  # what every segment carries
+        offered = syn.get("options", PLAIN)
+        [answer] = self.say(SYN, seq=0, options=offered)
         assert answer.flags & (SYN | ACK | RST) == SYN | ACK
         self.iss = answer.seq
+        if answer.options.ts_val is not None:
+            self.stamps = TcpOptions(ts_val=offered.ts_val, ts_ecr=answer.options.ts_val)
         self.say(ACK)
         connection = scene.server.accept(listener)
         assert connection is not None
         self.connection: Connection = connection
 
     def segment(
-        self, flags: int = ACK, *, seq: int = 1, ack: int = 1, data: bytes = b"", options: TcpOptions = NO_OPTIONS
+        self, flags: int = ACK, *, seq: int = 1, ack: int = 1, data: bytes = b"", options: TcpOptions | None = None
     ) -> Segment:
+        options = self.stamps if options is None else options
         ack = (self.iss + ack) & MASK if flags & ACK else 0
         return Segment(self.port, PORT, (self.isn + seq) & MASK, ack, flags, self.window, data, options)
 

@@ -40,13 +40,15 @@ def ip_frame(protocol: int, payload: bytes, src: int = MALLORY, dst: int = PUBLI
     return ethernet.build(ethernet.EthernetHeader(PUBLIC_MAC, ROUTER_MAC, ethernet.ETHERTYPE_IPV4), packet)
 
 
-def make_server(**config) -> Host:
+def make_server(prefix: int = 24, arp: dict[str, int] | None = None, **config) -> Host:
+    """`prefix` is the length of the network before the router."""
     interfaces = (
         InterfaceConfig(SERVER_MAC, SERVER, 24),
-        InterfaceConfig(PUBLIC_MAC, PUBLIC, 24, name="eth1"),
+        InterfaceConfig(PUBLIC_MAC, PUBLIC, prefix, name="eth1"),
     )
     routes = (RouteConfig(Subnet.of(ipv4("0.0.0.0"), 0), ROUTER),)
-    whole = HostConfig(interfaces, routes, arp=ArpConfig(reachable_time=10**6 * SECOND), **config)
+    arp_config = ArpConfig(reachable_time=10**6 * SECOND, **(arp or {}))
+    whole = HostConfig(interfaces, routes, arp=arp_config, **config)
     return Host(whole, secret=b"s" * 16, random=random.Random(2))
 
 
@@ -107,7 +109,7 @@ class Scene:
     def _collect(self) -> None:
         while ring := self.server.take_frames(1):
             if self.answers is not None:
-                self.answers += [_segment_of(frame) for frame in ring if frame[12:14] == b"\x08\x00"]
+                self.answers += [_segment_of(frame) for frame in ring if _has_segment(frame)]
             ring.clear()
 
     def _announce_router(self) -> None:
@@ -115,6 +117,10 @@ class Scene:
             packet = arp.build(arp.ArpPacket(operation, ROUTER_MAC, ROUTER, PUBLIC_MAC, PUBLIC))
             header = ethernet.EthernetHeader(PUBLIC_MAC, ROUTER_MAC, ethernet.ETHERTYPE_ARP)
             self.server.receive(1, [ethernet.build(header, packet)], self.now)
+
+
+def _has_segment(frame: memoryview) -> bool:
+    return frame[12:14] == b"\x08\x00" and frame[23] == ip.PROTOCOL_TCP
 
 
 def _segment_of(frame: memoryview) -> tuple[ip.Ipv4Header, Segment]:
