@@ -6,7 +6,7 @@ from stack.clock import MILLISECOND, SECOND
 from stack.config import TcpConfig
 from stack.wire import icmp, udp
 from stack.wire.ipv4 import PROTOCOL_UDP
-from tests.conformance.flight import MSS, RTT, Flight
+from tests.conformance.flight import MSS, RTT, Flight, numbers
 from tests.conformance.lab import PEER, US, Lab
 from tests.tcp.harness import Bench, Peer
 
@@ -104,6 +104,20 @@ def test_a_syn_that_brings_no_answer_is_followed_by_plain_ones():
     assert peer.take()[-1].flags == "S"
 
 
+@pytest.mark.req("3168-7")
+def test_after_a_plain_syn_no_data_is_ect(far_syn):
+    """A host that has sent a non-ECN-setup SYN must not set ECT, even if the answer to the first comes late."""
+    bench = Bench(TcpConfig(ecn="request", congestion="newreno"))
+    peer = bench.connect()
+    peer.strict = False
+    bench.elapse(20 * SECOND)
+    assert peer.take()[-1].flags == "S"
+    peer.syn("SAE", mss=MSS)
+    peer.take()
+    peer.write(3 * MSS)
+    assert {codepoint(each) for each in peer.take()} == {NOT_ECT}
+
+
 # The sender
 
 
@@ -166,6 +180,35 @@ def test_a_loss_and_an_echo_in_one_window_are_one_reduction(far_syn):
     ssthresh = flight.info.ssthresh
     flight.peer.send("AE", ack=1, sack=[(1 + MSS, 1 + 5 * MSS)])
     assert flight.info.ssthresh == ssthresh
+
+
+@pytest.mark.req("3168-12", "3168-13", "3168-18", "3168-22")
+def test_what_goes_again_is_neither_ect_nor_cwr_and_the_first_new_text_has_cwr(ecn):
+    ecn.write(40)
+    ecn.wait(RTT)
+    ecn.peer.send("A", ack=1, sack=[(1 + MSS, 1 + 4 * MSS)])
+    again = [each for each in ecn.taken() if numbers([each]) == [0]]
+    assert [(codepoint(each), "C" in each.flags) for each in again] == [(NOT_ECT, False)]
+    fresh = []
+    for last in range(5, 11):
+        ecn.peer.send("A", ack=1, sack=[(1 + MSS, 1 + last * MSS)])
+        fresh += ecn.taken()
+    assert fresh and fresh[0].seq > 10 * MSS
+    assert ["C" in each.flags for each in fresh] == [True] + [False] * (len(fresh) - 1)
+    assert {codepoint(each) for each in fresh} == {ECT_0}
+
+
+@pytest.mark.req("3168-12", "3168-18")
+def test_after_a_timeout_the_first_new_text_has_cwr(ecn):
+    ecn.peer.write(4 * MSS)
+    ecn.taken()
+    ecn.bench.elapse(5 * SECOND)
+    again = ecn.taken()
+    assert again and all((codepoint(each), "C" in each.flags) == (NOT_ECT, False) for each in again)
+    ecn.peer.send("A", ack=1 + 4 * MSS)
+    ecn.peer.write(2 * MSS)
+    fresh = ecn.taken()
+    assert "C" in fresh[0].flags and not any("C" in each.flags for each in fresh[1:])
 
 
 @pytest.mark.req("3168-20", "3168-17")

@@ -98,6 +98,16 @@ def test_without_anything_that_was_sent_before_the_timeout_it_is_a_loss():
     assert spike.info.undone == 0 and spike.info.ssthresh == 2 * MSS
 
 
+@pytest.mark.req("5682-1")
+def test_a_second_timeout_starts_the_test_again():
+    spike = Spike()
+    counters = spike.flight.bench.host.counters
+    while counters["TcpTimeouts"] < 2:
+        spike.flight.bench.run_until(spike.flight.bench.host.deadline())
+    assert [each - spike.first for each in spike.flight.sent()] == [0]
+    assert spike.ack(1) == [SENT, SENT + 1]
+
+
 @pytest.mark.req("5682-7")
 def test_in_recovery_a_timeout_is_believed():
     flight = Flight()

@@ -51,6 +51,17 @@ def test_a_single_segment_may_be_given_the_time_of_a_delayed_acknowledgment(flig
 
 
 @pytest.mark.req("8985-17")
+def test_a_probe_is_not_later_than_the_timeout_would_be():
+    flight = Flight()  # one sample: RTO is 300 ms
+    flight.write(2)
+    start = flight.now
+    flight.wait(150 * MILLISECOND)
+    flight.write(1)
+    assert flight.wait_for(SECOND).at - start == 300 * MILLISECOND
+    assert flight.bench.host.counters["TcpLossProbes"] == 1
+
+
+@pytest.mark.req("8985-17")
 def test_without_a_sample_a_probe_waits_for_a_second():
     """A passive open whose SYN-ACK went twice has no sample (Karn)."""
     bench = Bench()

@@ -50,6 +50,7 @@ def on_segment(connection: "Connection", seg: Segment, now: Instant) -> None:
     connection.keep_alive_probes = 0
     if not _process_ack(connection, seg, now):
         return
+    _update_timestamp(connection, seg, now)
     if connection.ecn and seg.payload:
         connection.receiver.on_ecn(bool(flags & CWR), seg.tos & CE == CE)
     # sixth: urgent data stays in line with the rest, and the pointer is not needed for that (RFC 6093)
@@ -73,7 +74,6 @@ def _is_acceptable(connection: "Connection", seg: Segment, now: Instant) -> bool
     else:
         acceptable = window > 0 and (offset < window or (offset + length - 1) & MASK < window)
     if acceptable:
-        _update_timestamp(connection, seg, now)
         return True
     connection.counters["TcpUnacceptable"] += 1
     if not window and not offset and not seg.flags & (SYN | RST):
@@ -125,7 +125,9 @@ def _passes_paws(connection: "Connection", seg: Segment, now: Instant) -> bool:
 
 
 def _update_timestamp(connection: "Connection", seg: Segment, now: Instant) -> None:
-    # RFC 7323 4.3 (2): only from a segment that covers Last.ACK.sent, so that a delayed ACK echoes the earliest.
+    # RFC 7323 4.3 (2): only from a segment that covers Last.ACK.sent, so that a delayed ACK echoes the earliest. And
+    # only from one that the steps before this have not refused: a forged time stamp far ahead would end the
+    # connection, since PAWS then drops whatever the peer sends.
     timestamps, ts_val = connection.timestamps, seg.options.ts_val
     if timestamps is None or ts_val is None or seg.flags & RST:
         return
@@ -205,12 +207,8 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
         _restart_timer(connection, restarts_timer, now)
     if ack == sender.una:
         sender.update_window(seg.seq, ack, window, advances)
-    if (
-        seg.flags & ECE
-        and connection.ecn
-        and sender.recovery.on_congestion_echo(sender.sample.flight, sender.congestion, now)
-    ):
-        sender.cwr_due = True
+    if seg.flags & ECE and connection.ecn:
+        sender.recovery.on_congestion_echo(sender.sample.flight, sender.congestion, now)
     return _after_our_fin(connection, now)
 
 

@@ -300,7 +300,9 @@ class Connection:
         if sender.board.pipe and sender.recovery.may_probe_tail:
             if self.tail_timer is None:
                 self.tail_timer = self.tcp.timer(self._on_tail)
-            self.tail_timer.arm(now + sender.tail_probe_timeout())
+            at = now + sender.tail_probe_timeout()
+            timeout = self.retransmit.deadline
+            self.tail_timer.arm(at if timeout is None else min(at, timeout))
         elif self.tail_timer is not None:
             self.tail_timer.disarm()
 

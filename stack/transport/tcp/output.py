@@ -162,6 +162,7 @@ def send_syn(connection: "Connection", now: Instant) -> None:
     else:
         if not answers:
             flags &= ~(ECE | CWR)  # some middlebox may drop what asks for ECN (RFC 3168 6.1.1.1)
+            connection.ecn = False
         sender.on_syn_repeated(now)
         connection.counters["TcpRetransSegs"] += 1
     connection.path.send(sender.iss, ack, flags, window, options, b"", receiver.mss, now)
@@ -181,12 +182,12 @@ def _send_text(connection: "Connection", length: int, fin: bool, now: Instant) -
     flags = ACK
     if length == sender.unsent:
         flags |= (PSH if length else 0) | (FIN if fin else 0)
-    if sender.cwr_due:
-        flags |= CWR
+    if connection.ecn and sender.reductions_told < sender.recovery.reductions:
+        flags |= CWR  # the first new text after a reduction, whatever the reason (RFC 3168 6.1.2)
     sent = _send(connection, sender.nxt, flags, payload, now, ECT_0 if connection.ecn and length else 0)
     if sent < 0:
         return -1
-    sender.cwr_due = False
+    sender.reductions_told = sender.recovery.reductions
     connection.counters["TcpOutSegs"] += -(-sent // sender.mss) or 1
     sender.on_sent(sent + (fin and sent == length), now)
     connection.schedule_tail_probe(now)

@@ -42,8 +42,8 @@ class Recovery:
 
     __slots__ = (
         "_board", "_entered_at", "_first_repeat", "_frto", "_is_partial", "_may_undo", "_probed_after", "_prr",
-        "_repeated", "_tail_probe", "_tail_probe_repeats", "duplicates", "has_sack", "phase", "rack", "recover",
-        "undone",
+        "_repeated", "_tail_probe", "_tail_probe_repeats", "_timed_out_at", "duplicates", "has_sack", "phase", "rack",
+        "recover", "reductions", "undone",
     )  # fmt: skip
 
     def __init__(self, board: Scoreboard) -> None:
@@ -52,6 +52,7 @@ class Recovery:
         self.phase = Phase.OPEN
         self.recover = -1
         self.duplicates = 0  # acknowledgments that did not advance SND.UNA, since it last did
+        self.reductions = 0  # how often cwnd was reduced
         self.undone = 0  # how often a reduction of cwnd was taken back
         self.rack = Rack()
         self._prr = ProportionalRateReduction()
@@ -59,6 +60,7 @@ class Recovery:
         self._entered_at: Instant = 0
         self._is_partial = False  # a partial acknowledgment has arrived in this recovery (without SACK)
         self._may_undo = False
+        self._timed_out_at = 0  # SND.UNA at the first timeout of this phase
         self._repeated = 0  # octets sent again since then, less those that the peer had already
         self._first_repeat: Instant | None = None  # when the first of these went
         self._tail_probe: int | None = None  # TLP.end_seq of RFC 8985 7.1
@@ -201,6 +203,7 @@ class Recovery:
             return  # the original and the probe look the same; the next acknowledgment tells
         if is_repair and sample.una > self._tail_probe:
             self._may_undo = False
+            self.reductions += 1
             congestion.on_loss(sample.flight, sample.now)
         self._tail_probe = None
 
@@ -271,25 +274,27 @@ class Recovery:
             self._may_undo = self.has_sack
             self._repeated = 0
             self._first_repeat = None
-            self._frto = Frto.FIRST if self.has_sack else Frto.OFF
-        else:
+            self._timed_out_at = board.una
+        elif self.active:
             self._may_undo = False
-            self._frto = Frto.OFF
+        # Again for each further timeout of the same segment (RFC 5682 3.2); what is undone is the first reduction.
+        again = was_open or (self._may_undo and board.una == self._timed_out_at)
+        self._frto = Frto.FIRST if self.has_sack and again else Frto.OFF
         self.phase = Phase.LOSS
         self.duplicates = 0
         self.recover = high
         self._tail_probe = None
         return was_open
 
-    def on_congestion_echo(self, flight: int, congestion: CongestionControl, now: Instant) -> bool:
-        """An ECN echo: reduce as if for a loss, once a window (RFC 3168 6.1.2); returns whether it was done."""
+    def on_congestion_echo(self, flight: int, congestion: CongestionControl, now: Instant) -> None:
+        """An ECN echo: reduce as if for a loss, once a window (RFC 3168 6.1.2)."""
         board = self._board
         if self.phase is not Phase.OPEN or board.una <= self.recover:
-            return False
+            return
         self.recover = board.end
         self._may_undo = False
+        self.reductions += 1
         congestion.on_loss(min(flight, congestion.cwnd), now)
-        return True
 
     def _enter(self, flight: int, high: int, congestion: CongestionControl, now: Instant) -> None:
         self._may_undo = self.phase is Phase.OPEN and self.has_sack
@@ -300,6 +305,7 @@ class Recovery:
         self._repeated = 0
         self._first_repeat = None
         self._tail_probe = None
+        self.reductions += 1
         self._prr.start(flight)
         congestion.on_loss(min(self._board.end - self._board.una, congestion.cwnd), now)
 

@@ -39,9 +39,10 @@ class Sender:
 
     __slots__ = (
         "_memory", "_most", "_paces", "app_limited_until", "base", "board", "buffer", "capacity", "congestion",
-        "cwnd_limited_until", "cwr_due", "delivered", "delivered_at", "fin_acked", "fin_queued", "first_sent_at",
-        "iss", "last_sent_at", "max", "max_wnd", "mss", "nxt", "pace_at", "pacing_rate", "probes", "progress_at",
-        "recovery", "retransmissions", "retransmitted", "room", "rtt", "sample", "shift", "una", "wl1", "wl2", "wnd",
+        "cwnd_limited_until", "delivered", "delivered_at", "fin_acked", "fin_queued", "first_sent_at", "iss",
+        "last_sent_at", "max", "max_wnd", "mss", "nxt", "pace_at", "pacing_rate", "probes", "progress_at", "recovery",
+        "reductions_told", "retransmissions", "retransmitted", "room", "rtt", "sample", "shift", "una", "wl1", "wl2",
+        "wnd",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int, mss: int, memory: Memory, now: Instant) -> None:
@@ -69,7 +70,7 @@ class Sender:
         self.retransmitted = 0  # octets sent more than once, in all
         self.progress_at = now  # when something was last acknowledged, or first outstanding
         self.last_sent_at: Instant | None = None
-        self.cwr_due = False  # the next new segment says CWR (RFC 3168 6.1.2)
+        self.reductions_told = 0  # of cwnd, by CWR (RFC 3168 6.1.2)
         self.pacing_rate = 0  # octets a second; 0: as fast as cwnd allows
         self.pace_at = now  # when the next segment may go, where the rate is paced
         # C.delivered and its companions (draft-cheng-iccrg-delivery-rate-estimation 3.2)
@@ -298,6 +299,7 @@ class Sender:
         self.recovery.on_timeout(self.board.end, self.rtt.srtt, now)
         if not self.retransmissions:
             self.congestion.on_timeout(flight, now)
+            self.recovery.reductions += 1
         self.retransmissions += 1
         self.rtt.back_off()
 
