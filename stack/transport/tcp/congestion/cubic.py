@@ -23,8 +23,8 @@ class Cubic:
     name = "cubic"
     owns_recovery = False
     __slots__ = (
-        "_credit", "_epoch", "_hystart", "_initial_window", "_k", "_prior", "_rtt", "_w_est", "_w_max", "cwnd", "mss",
-        "pacing_rate", "ssthresh",
+        "_acked_at", "_credit", "_epoch", "_hystart", "_initial_window", "_k", "_prior", "_rtt", "_w_est", "_w_max",
+        "cwnd", "mss", "pacing_rate", "ssthresh",
     )  # fmt: skip
 
     def __init__(self, mss: int, initial_segments: int) -> None:
@@ -35,6 +35,7 @@ class Cubic:
         self.pacing_rate = 0
         self._hystart: HyStart | None = HyStart()  # only in the first slow start (RFC 9406 4.3)
         self._epoch: Instant | None = None  # when this stage of congestion avoidance began
+        self._acked_at: Instant = 0  # up to when the time since then has been judged
         self._k = 0.0  # seconds from there to W_max
         self._w_max = 0.0
         self._w_est = 0.0
@@ -46,7 +47,10 @@ class Cubic:
         """Grow, unless cwnd was not what held the sender back (4.2: only when cwnd is fully used)."""
         if sample.rtt is not None:
             self._rtt = sample.rtt
+        acked_at, self._acked_at = self._acked_at, sample.now
         if not sample.is_cwnd_limited:
+            if self._epoch is not None:  # the time in which cwnd is not used does not count for the cubic (4.2)
+                self._epoch += sample.now - acked_at
             return
         if self.cwnd < self.ssthresh:
             self._grow_slow_start(sample)
@@ -59,8 +63,9 @@ class Cubic:
         self.cwnd = self.ssthresh
 
     def on_timeout(self, flight: int, now: Instant) -> None:
-        """4.8: slow start from one segment."""
+        """4.8: slow start from one segment, and then a cubic with its plateau where slow start has ended."""
         self._reduce(flight)
+        self._w_max = 0.0
         self.cwnd = self.mss
 
     def on_idle(self, idle: Duration, now: Instant) -> None:
@@ -68,6 +73,7 @@ class Cubic:
         self.cwnd = min(self.cwnd, self._initial_window)
         if self._epoch is not None:
             self._epoch = min(self._epoch + idle, now)
+        self._acked_at = now
 
     def undo(self, now: Instant) -> None:
         """4.9: the reduction was spurious."""
@@ -95,8 +101,8 @@ class Cubic:
         # W_cubic(t + RTT), which 4.2 bounds between cwnd and 1.5 cwnd.
         target = _C * self.mss * (elapsed - self._k) ** 3 + self._w_max
         target = min(max(target, cwnd), 1.5 * cwnd)
-        # From W_max on, alpha is 1: a flow that probes for more is no slower than Reno (4.3).
-        self._w_est += (1.0 if self._w_est >= self._w_max else _ALPHA) * self.mss * acked / cwnd
+        # From cwnd_prior on, alpha is 1: a flow that probes for more is no slower than Reno (4.3).
+        self._w_est += (1.0 if self._w_est >= self._prior[0] else _ALPHA) * self.mss * acked / cwnd
         if self._w_est > target:
             self.cwnd = min(max(int(self._w_est), cwnd), UNLIMITED)
             return
