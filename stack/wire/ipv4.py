@@ -32,6 +32,7 @@ OPTION_COPIED: Final = 0x80
 
 _HEADER: Final = struct.Struct("!BBHHHBBHII")
 _CHECKSUM_AT: Final = 10
+_RESERVED: Final = 0x8000
 _DONT_FRAGMENT: Final = 0x4000
 _MORE_FRAGMENTS: Final = 0x2000
 _OFFSET_MASK: Final = 0x1FFF
@@ -63,6 +64,8 @@ class Ipv4Header:
     fragment_offset: int = 0
     tos: int = 0
     options: bytes = b""
+    reserved: bool = False
+    """The flag that has to be zero: never set here, and kept so that an ICMP error quotes what arrived."""
 
     @property
     def length(self) -> int:
@@ -112,6 +115,7 @@ def parse_header(packet: Octets) -> tuple[Ipv4Header, int, int]:
         (fragment & _OFFSET_MASK) * 8,
         tos,
         bytes(packet[HEADER_LENGTH:header_length]) if header_length > HEADER_LENGTH else b"",
+        fragment & _RESERVED != 0,
     )
     return header, header_length, total_length
 
@@ -126,7 +130,9 @@ def build(header: Ipv4Header, payload: Octets, checksum: Checksum = internet_che
         raise ValueError(f"IPv4: the datagram has {total_length} octets, at most {MAXIMUM_LENGTH} can be said")
     if header.fragment_offset % 8:
         raise ValueError(f"IPv4: fragment offset is {header.fragment_offset}, not a multiple of 8")
-    fragment = header.fragment_offset >> 3  # the reserved flag stays zero (RFC 791 3.1)
+    fragment = header.fragment_offset >> 3
+    if header.reserved:
+        fragment |= _RESERVED
     if header.dont_fragment:
         fragment |= _DONT_FRAGMENT
     if header.more_fragments:

@@ -9,6 +9,7 @@ from stack.clock import SECOND
 from stack.config import UdpConfig
 from stack.wire import icmp, udp
 from stack.wire import ipv4 as ip
+from stack.wire.checksum import internet_checksum
 from stack.wire.icmp import IcmpMessage
 from stack.wire.udp import UdpHeader
 from tests.conformance.lab import BROADCAST, EVERYBODY, GATEWAY, OTHER, PEER, US, Lab
@@ -175,6 +176,23 @@ def test_a_parameter_problem_points_at_the_octet(options, pointer):
     assert message.payload[:24] == ip.build(ip.Ipv4Header(PEER, US, UNKNOWN_PROTOCOL, options=options), bytes(16))[:24]
     assert lab.counters["IpInHdrErrors"] == 1
     assert lab.datagram(bytes(16), UNKNOWN_PROTOCOL, options=options, link=BROADCAST_MAC, dst=EVERYBODY) == []
+
+
+@pytest.mark.req("1122-3.2.2-2")
+@pytest.mark.parametrize("first_words", ["45", "46", "4f"])
+@pytest.mark.parametrize("flags", [0x0000, 0x4000, 0x8000, 0xC000])
+def test_an_error_quotes_the_header_as_it_arrived(first_words, flags):
+    """Unchanged: with whatever TOS, identification, flags, TTL and options it came."""
+    length = (int(first_words, 16) & 0xF) * 4
+    options = bytes((0x5E, length - 20)) + bytes(range(length - 22)) if length > 20 else b""
+    header = bytearray.fromhex(f"{first_words}b8 {length + 30:04x} beef {flags:04x} 07 c8 0000") + PEER.to_bytes(
+        4, "big"
+    )
+    header += US.to_bytes(4, "big") + options
+    header[10:12] = internet_checksum(header).to_bytes(2, "big")
+    packet = bytes(header) + bytes(range(30))
+    [answer] = Lab().receive(packet)
+    assert answer.icmp.payload == packet
 
 
 def route(pointer: int, *recorded: Ipv4Address, room: int = 3) -> bytes:

