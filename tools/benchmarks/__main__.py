@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         exit_in_order_on_sigterm()
         with suppress(PermissionError):
             os.nice(-NICENESS)
+        load = os.getloadavg()
         with tempfile.TemporaryDirectory(prefix="tapstack-bench-") as folder:
             outcomes = _measure(_cases(options, Path(folder)))
     except BenchError as error:
@@ -58,9 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("tools/bench: interrupted", file=sys.stderr)
         return 130
+    loads = [load, os.getloadavg()]
     _show(outcomes)
+    print(f"load: {loads[0][1]:.1f} before, {loads[1][1]:.1f} after (5 minutes' average, {os.cpu_count()} cores)")
     if options.json:
-        options.json.write_text(json.dumps(_report(outcomes), indent=1) + "\n")
+        options.json.write_text(json.dumps(_report(outcomes) | {"loads": loads}, indent=1) + "\n")
     return 0
 
 
