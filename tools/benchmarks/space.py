@@ -32,8 +32,8 @@ class BenchError(Exception):
 
 def need(packages: dict[str, str]) -> None:
     """Raise BenchError that names every package (by command) that is not installed."""
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    missing = [command for command in packages if shutil.which(command, path=path) is None]
+    os.environ["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"  # Debian's users have it without
+    missing = [command for command in packages if shutil.which(command) is None]
     if missing:
         names = " ".join(dict.fromkeys(packages[command] for command in missing))
         raise BenchError(f"{', '.join(missing)} not found: sudo apt-get install {names}")
