@@ -1,0 +1,1 @@
+"""Our stack as a shared object that packetdrill loads (--so_filename)."""
