@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from stack.errors import ConfigurationError
+from stack.transport.tcp.congestion.bbr import Bbr
 from stack.transport.tcp.congestion.cubic import Cubic
 from stack.transport.tcp.congestion.interface import AckSample, CongestionControl
 from stack.transport.tcp.congestion.newreno import NewReno
@@ -13,6 +14,7 @@ __all__ = ["ALGORITHMS", "AckSample", "CongestionControl", "congestion_control"]
 ALGORITHMS: Final[dict[str, Callable[[int, int], CongestionControl]]] = {
     Cubic.name: Cubic,
     NewReno.name: NewReno,
+    Bbr.name: Bbr,
 }
 
 
