@@ -51,7 +51,7 @@ def test_every_user_of_a_path_learns_that_it_shrank():
         assert max(len(each.data) for each in peer.take()) <= 1260
 
 
-@pytest.mark.req("9293-3.7.2-pmtud", "7323-pmtud-1", "1191-12", "1191-1")
+@pytest.mark.req("7323-pmtud-1", "1191-12", "1191-1")
 @pytest.mark.parametrize("timestamps", [False, True])
 def test_segments_have_df_and_shrink_to_what_the_path_takes(timestamps):
     bench = Bench()

@@ -4,7 +4,9 @@ import pytest
 
 from stack.clock import MILLISECOND, SECOND
 from stack.config import TcpConfig
-from tests.tcp.harness import PORT, REMOTE_PORT, Bench, Peer, established
+from stack.wire import icmp
+from stack.wire import ipv4 as ip
+from tests.tcp.harness import LOCAL, PORT, REMOTE, REMOTE_PORT, Bench, Peer, established
 
 MINUTE = 60 * SECOND
 
@@ -139,3 +141,31 @@ def test_after_a_timeout_slow_start_opens_by_one_segment():
     peer.take()
     peer.send("A", ack=3001)  # the retransmission filled a hole
     assert peer.connection.info().cwnd <= 2000
+
+
+@pytest.mark.req("9293-SHLD-20", "9293-SHLD-25", "9293-MUST-47")
+@pytest.mark.parametrize(("kind", "code"), [(3, 0), (3, 1), (3, 5), (11, 0), (12, 0)])
+def test_who_does_not_ask_is_not_told_of_soft_errors(kind, code):
+    """They are kept for whoever looks: nothing is raised, no event is posted, and reading and writing go on."""
+    bench = Bench()
+    peer = established(bench)
+    peer.write(1000)
+    segment = peer.expect()
+    bench.host.take_events()
+    quote = ip.build(ip.Ipv4Header(LOCAL, REMOTE, ip.PROTOCOL_TCP), segment.raw)[:28]
+    bench.inject_ip(icmp.build(icmp.IcmpMessage(kind, code, 0, quote)), ip.PROTOCOL_ICMP)
+    assert bench.host.take_events() == []
+    assert isinstance(peer.connection.soft_error, OSError) and peer.error is None
+    peer.send("PA", data=100)
+    assert len(peer.read()) == 100 and peer.write(100) == 100 and peer.state == "ESTABLISHED"
+
+
+@pytest.mark.parametrize("sack", [False, True])
+def test_no_segment_brings_more_than_one_acknowledgment(sack):
+    """RFC 5681 4.2, "MUST NOT generate more than one ACK for every incoming segment"."""
+    bench = Bench()
+    peer = established(bench, sack=sack)
+    peer.strict = False
+    for seq in (1, 101, 401, 301, 301, 201, 1001, 501, 601, 801, 901, 701, 1101, 1):
+        peer.send("A", seq=seq, data=100)
+        assert len(peer.take()) <= 1
