@@ -167,7 +167,7 @@ def test_options_and_sysctls() -> None:
         ("--local_ip=1.2.3", "t:1: expected an option, found '--local_ip=1.2.3'"),
         ("--tcp_config=speed=9", "found '--tcp_config=speed=9': stack.config.TcpConfig has no field 'speed'"),
         ("--mtu=67", "t:1: expected a host that can be, found: an MTU is 68 to"),
-        ("--tcp_config=congestion=hope", "found '--tcp_config=congestion=hope': there is cubic, newreno"),
+        ("--tcp_config=congestion=hope", "found '--tcp_config=congestion=hope': there is cubic"),
         ("0 < P. 1:70001(70000) ack 1 win 9", "t:1: expected the number of octets (at most 65535), found '70000'"),
         ("--tcp_config=nagle=perhaps", "a value is a number (with ns, us, ms or s), true, false, none or a name"),
         ("`sysctl -q net.ipv4.tcp_magic=1`", "t:1: expected a sysctl, found 'net.ipv4.tcp_magic=1': there is nothing"),
