@@ -6,6 +6,7 @@ number of ranges is bounded: what an attacker can make us remember, and search, 
 """
 
 from array import array
+from bisect import bisect_left
 
 from stack import fastpath
 from stack.octets import Octets
@@ -59,15 +60,10 @@ class Reassembly:
 
     def range_at(self, offset: int) -> tuple[int, int] | None:
         """The range that holds the octet at `offset`, or begins or ends there."""
-        ranges, low, high = self._ranges, 0, self._count
-        while low < high:
-            middle = (low + high) // 2
-            if ranges[2 * middle + 1] < offset:
-                low = middle + 1
-            else:
-                high = middle
-        if low < self._count and ranges[2 * low] <= offset:
-            return ranges[2 * low], ranges[2 * low + 1]
+        ranges, size = self._ranges, 2 * self._count  # first, end, first, end ...: sorted, since none touch
+        at = bisect_left(ranges, offset, 0, size)
+        if at < size and (at & 1 or ranges[at] == offset):
+            return ranges[at & ~1], ranges[at | 1]
         return None
 
     def __bool__(self) -> bool:

@@ -161,8 +161,10 @@ class Receiver:
         if self._reassembly is not None:
             seen = set()
             for offset in self._recent:
+                if len(blocks) == most:
+                    break
                 held = self._reassembly.range_at(offset)
-                if held is not None and held not in seen and len(blocks) < most:
+                if held is not None and held not in seen:
                     seen.add(held)
                     blocks.append((self._seq_at(held[0]), self._seq_at(held[1])))
         return tcp_options.build(TcpOptions(sack_blocks=tuple(blocks[:most])))
