@@ -38,6 +38,7 @@ class Receiver:
         "_most",
         "_ranges",
         "_read",
+        "_read_before",
         "_reassembly",
         "_recent",
         "_round_at",
@@ -63,6 +64,7 @@ class Receiver:
         self.capacity = min(config.initial_receive_buffer, config.receive_buffer)
         self._most = config.receive_buffer
         self._read = 0  # octets read by the application since
+        self._read_before = 0  # and in the round trip before that
         self._round_at: Instant = 0
         self.mss = mss  # what we announced
         self.shift = window_shift(config.receive_buffer) if config.window_scaling else 0
@@ -115,14 +117,16 @@ class Receiver:
     def on_read(self, octets: int, rtt: Duration, now: Instant) -> None:
         """The application has read `octets`; grow so that what it reads in a round trip fills half of the buffer.
 
-        The other half is for the sender to double its rate with (dynamic right-sizing, Fisk and Feng 2001).
+        The other half is for the sender to double its rate with (dynamic right-sizing, Fisk and Feng 2001). What was
+        read tells of the round trip before this one: while it still grows, the sender is a doubling further.
         """
         self._read += octets
         if now - self._round_at >= rtt:
             if self.capacity < self._most and not self._memory.is_tight:
-                self.capacity = max(self.capacity, min(2 * self._read, self._most))
+                times = 4 if 4 * self._read > 5 * self._read_before else 2
+                self.capacity = max(self.capacity, min(times * self._read, self._most))
                 self._slack = (self.capacity >> 4) + (1 << self.shift)
-            self._read = 0
+            self._read_before, self._read = self._read, 0
             self._round_at = now
 
     def insert(self, seq: int, payload: Octets) -> bool:
