@@ -71,6 +71,7 @@ def page(rows: Sequence[Requirement], titles: Mapping[str, str], findings: Mappi
         lines.append(f"| {number} | {cell(titles[number])} | {len(by_rfc[number])} | {cell('; '.join(reasons))} |")
     for level in ("MUST", "SHOULD"):
         lines += exceptions(level, ours, findings)
+    lines += inapplicable(ours, findings)
     for number in present:
         lines += section(number, titles[number], by_rfc[number], findings)
     return "\n".join(lines) + "\n"
@@ -114,9 +115,9 @@ def share(rows: Sequence[Requirement], findings: Mapping[str, Finding]) -> str:
 
 
 def exceptions(level: str, rows: Sequence[Requirement], findings: Mapping[str, Finding]) -> list[str]:
-    """The rows of a level that are not proved, with the reasons."""
-    left = [row for row in of_level(level, rows) if findings[row.id].verdict != PROVED]
-    lines = ["", f"## {level} rows that no test proves", ""]
+    """The rows of a level that apply and are not proved, with the reasons."""
+    left = [row for row in of_level(level, rows) if findings[row.id].verdict not in (PROVED, NOT_APPLICABLE)]
+    lines = ["", f"## {level} rows that apply and are not proved", ""]
     if not left:
         return [*lines, "None."]
     lines += ["| requirement | statement | verdict | why |", "|---|---|---|---|"]
@@ -124,6 +125,16 @@ def exceptions(level: str, rows: Sequence[Requirement], findings: Mapping[str, F
         finding = findings[row.id]
         lines.append(f"| {row.id}{mark(row)} | {cell(row.statement)} | {finding.verdict} | {finding.evidence} |")
     return lines
+
+
+def inapplicable(rows: Sequence[Requirement], findings: Mapping[str, Finding]) -> list[str]:
+    """The rows that do not apply, by reason."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if findings[row.id].verdict == NOT_APPLICABLE:
+            by_reason[findings[row.id].evidence].append(row.id)
+    lines = ["", "## Rows that do not apply", "", "| why | requirements |", "|---|---|"]
+    return lines + [f"| {cell(reason)} | {', '.join(ids)} |" for reason, ids in by_reason.items()]
 
 
 def section(number: str, title: str, rows: Sequence[Requirement], findings: Mapping[str, Finding]) -> list[str]:
