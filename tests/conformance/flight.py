@@ -17,7 +17,14 @@ class Flight:
     """A connection in ESTABLISHED whose SYN took RTT; segment 0 is octets 1 to 1000."""
 
     def __init__(
-        self, *, rtt: int = RTT, timestamps: bool = False, sack: bool = True, window: int = 60_000, **config
+        self,
+        *,
+        rtt: int = RTT,
+        timestamps: bool = False,
+        sack: bool = True,
+        window: int = 60_000,
+        answer: str = "SA",
+        **config,
     ) -> None:
         config = {"congestion": "newreno", "nagle": False, "pacing": False, **config}
         self.bench = Bench(TcpConfig(**config))
@@ -26,7 +33,7 @@ class Flight:
         self.peer.window = window
         self.options = self.peer.expect("SEC" if config.get("ecn") == "request" else "S").options
         self.bench.elapse(rtt)
-        self.peer.syn("SA", mss=MSS + (12 if timestamps else 0), ts=timestamps, sack=sack)
+        self.peer.syn(answer, mss=MSS + (12 if timestamps else 0), ts=timestamps, sack=sack)
         self.peer.expect("A", data=0)
         self.far = FarReceiver()
         self.log: list[tuple[int, int]] = []  # (when, which segment) of what play() has seen go out

@@ -18,23 +18,9 @@ def codepoint(sent):
 
 
 @pytest.fixture
-def far_syn(monkeypatch):
-    """How the far end of a Flight answers the SYN."""
-    original = Peer.syn
-
-    def answer(flags):
-        monkeypatch.setattr(
-            Peer, "syn", lambda peer, given="S", **rest: original(peer, flags if given == "SA" else given, **rest)
-        )
-
-    return answer
-
-
-@pytest.fixture
-def ecn(far_syn):
+def ecn():
     """A connection with ECN, opened by the host; nothing was sent yet."""
-    far_syn("SAE")
-    return Flight(ecn="request")
+    return Flight(ecn="request", answer="SAE")
 
 
 def passive(syn="SEC", **config):
@@ -83,9 +69,8 @@ def test_who_does_not_want_it_says_so():
 
 @pytest.mark.req("3168-7", "3168-9")
 @pytest.mark.parametrize(("answer", "uses"), [("SA", False), ("SAE", True), ("SAC", False), ("SAEC", False)])
-def test_only_ece_alone_in_the_answer_agrees(far_syn, answer, uses):
-    far_syn(answer)
-    flight = Flight(ecn="request")
+def test_only_ece_alone_in_the_answer_agrees(answer, uses):
+    flight = Flight(ecn="request", answer=answer)
     flight.peer.write(3 * MSS)
     sent = flight.taken()
     assert {codepoint(each) for each in sent} == {ECT_0 if uses else NOT_ECT}
@@ -105,7 +90,7 @@ def test_a_syn_that_brings_no_answer_is_followed_by_plain_ones():
 
 
 @pytest.mark.req("3168-7")
-def test_after_a_plain_syn_no_data_is_ect(far_syn):
+def test_after_a_plain_syn_no_data_is_ect():
     """A host that has sent a non-ECN-setup SYN must not set ECT, even if the answer to the first comes late."""
     bench = Bench(TcpConfig(ecn="request", congestion="newreno"))
     peer = bench.connect()
@@ -171,15 +156,13 @@ def test_echoes_do_not_open_the_window(ecn):
 
 
 @pytest.mark.req("3168-11", "3168-2")
-def test_a_loss_and_an_echo_in_one_window_are_one_reduction(far_syn):
-    far_syn("SAE")
-    flight = Flight(ecn="request")
-    flight.write(40)
-    flight.wait(RTT)
-    flight.ack(0, (1, 4))
-    ssthresh = flight.info.ssthresh
-    flight.peer.send("AE", ack=1, sack=[(1 + MSS, 1 + 5 * MSS)])
-    assert flight.info.ssthresh == ssthresh
+def test_a_loss_and_an_echo_in_one_window_are_one_reduction(ecn):
+    ecn.write(40)
+    ecn.wait(RTT)
+    ecn.ack(0, (1, 4))
+    ssthresh = ecn.info.ssthresh
+    ecn.peer.send("AE", ack=1, sack=[(1 + MSS, 1 + 5 * MSS)])
+    assert ecn.info.ssthresh == ssthresh
 
 
 @pytest.mark.req("3168-12", "3168-13", "3168-18", "3168-22")
@@ -343,7 +326,7 @@ def test_a_mark_on_any_fragment_is_one_on_the_datagram(marks, whole, order):
 
 
 @pytest.mark.req("5562-1", "8311-1")
-def test_nothing_but_text_is_ever_ect_and_never_ect_1(far_syn):
+def test_nothing_but_text_is_ever_ect_and_never_ect_1():
     _, peer, answer = passive()
     peer.write(3 * MSS)
     peer.send("PA", data=500)
