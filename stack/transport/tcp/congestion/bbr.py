@@ -74,7 +74,7 @@ class Bbr:
         self._is_repairing = False
         self._conserves = False
         self._recover: int | None = None  # stream offset at which the repair is over; None: not known yet
-        self._limited_until = 0  # what was sent before so much was delivered says nothing of the bandwidth
+        self._limited_until = -1  # what was sent before more than that was delivered says nothing of the bandwidth
 
     @property
     def bandwidth(self) -> int:
@@ -126,7 +126,7 @@ class Bbr:
 
     def _update_bandwidth(self, sample: AckSample) -> None:
         rate, bandwidths = sample.delivery_rate, self._bandwidths
-        is_limited = sample.is_app_limited or sample.prior_delivered < self._limited_until
+        is_limited = sample.is_app_limited or sample.prior_delivered <= self._limited_until
         if not rate or (is_limited and rate < self.bandwidth):
             return
         while bandwidths and bandwidths[-1][1] <= rate:
