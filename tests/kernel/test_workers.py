@@ -77,7 +77,7 @@ def test_a_worker_that_dies_is_replaced_and_takes_only_its_own_with_it(
     with (tmp_path / "large").open("wb") as stream:
         stream.truncate(4 * MEGABYTE)
     server = serve(str(tmp_path), "--workers", "3")
-    command = ("curl", "--silent", "--fail", "--limit-rate", "1M", "--max-time", "10", "--output")
+    command = ("curl", "--silent", "--fail", "--limit-rate", "1M", "--max-time", "60", "--output")
     clients = [namespace.start(*command, str(tmp_path / f"out{number}"), f"{URL}large") for number in range(18)]
     wait_for(lambda: len(list(tmp_path.glob("out*"))) == 18, "the downloads to begin")
     connections = sorted(int(each["connections"]) for each in statistics(server, 3))
@@ -108,7 +108,7 @@ def test_an_error_about_another_workers_connection(namespace: Namespace, serve: 
     namespace.run(*enter, "sh", "-c", far)
     for number in range(12):
         out = tmp_path / f"out{number}"
-        namespace.run(*enter, "curl", "--silent", "--fail", "--max-time", "10", "--output", str(out), f"{URL}file")
+        namespace.run(*enter, "curl", "--silent", "--fail", "--max-time", "60", "--output", str(out), f"{URL}file")
         assert sha256_of(out) == sha256_of(tmp_path / "file")
     holder.stdin.close()
     holder.wait(10)
