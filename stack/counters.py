@@ -93,7 +93,7 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpNoConnection": "segments for which no connection or listener exists",
     "TcpListenOverflows": "SYNs, and ACKs that complete a handshake, dropped because an accept queue was full",
     "TcpSyncookiesSent": "SYNs answered with a SYN cookie because a SYN queue was full (RFC 4987 3.6)",
-    "TcpSyncookiesRecv": "connections opened by an ACK that brought a SYN cookie back",
+    "TcpSyncookiesRecv": "ACKs that brought a valid SYN cookie back",
     "TcpSyncookiesFailed": "ACKs that might have brought a SYN cookie back, and did not",
     "TcpConnectionOverflows": "segments of peers that want a connection, dropped because there are too many",
     "TcpTimeouts": "retransmission timeouts",

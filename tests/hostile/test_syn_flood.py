@@ -185,6 +185,7 @@ def test_a_cookie_brings_the_options_back_in_the_time_stamp() -> None:
     assert info.receive_window_shift == answer.options.window_scale
     assert info.mss == 1460 - 12 and info.srtt is None
     assert scene.server.counters["TcpSyncookiesRecv"] == 1
+    assert scene.server.counters["TcpPassiveOpens"] == 4 + 1
 
 
 @pytest.mark.req("4987-4")

@@ -139,6 +139,7 @@ class Listener:
             tcp.counters["TcpListenOverflows"] += 1
         else:
             tcp.counters["TcpSyncookiesRecv"] += 1
+            tcp.counters["TcpPassiveOpens"] += 1
             common = syn_cookies.terms_of(mss, seg.options if self.config.timestamps else NO_OPTIONS)
             self._proceed(HalfOpen(self, key, irs, iss, common, now), seg, now)
 
