@@ -44,7 +44,7 @@ IMPAIRMENTS: Final[dict[str, LinkProfile]] = {
     "0.1 % lost": LinkProfile(loss=0.001),
     "1 % lost": LinkProfile(loss=0.01),
     "3 % lost": LinkProfile(loss=0.03),
-    "1 % lost, in bursts": LinkProfile(loss=GilbertElliott(failure=1 / 396, recovery=1 / 4)),
+    "1 % lost, in bursts": LinkProfile(loss=GilbertElliott(failure=1 / 196, recovery=1 / 4, loss_when_bad=1 / 2)),
     "1 % reordered": LinkProfile(reordering=0.01, reordering_delay=5 * MILLISECOND),
 }
 ROUND_TRIPS: Final = (10 * MILLISECOND, 100 * MILLISECOND)
@@ -66,9 +66,10 @@ The runs depend on nothing but the code, so the numbers are exact, and a test co
 One sender has always something to send, on one connection with the defaults of `stack/config.py`, and the receiver
 reads at once. The link carries {RATE // 1_000_000} Mbit/s of whole Ethernet frames each way, and its queue (drop-tail)
 holds as much as is in flight in one round trip. Frames are lost or held back in the direction of the data, by a seed:
-independently of one another, or in bursts of 4 on average (Gilbert-Elliott); a reordered frame is 5 ms late, which is
-8 frames. Goodput is what the application has read in {DURATION // SECOND} s, the handshake and slow start included.
-The link less the headers is {RATE / 1e6 * MSS / FRAME:.2f} Mbit/s.
+independently of one another, or in bursts, of 4 frames on average, of which every second one is lost
+(Gilbert-Elliott); a reordered frame is 5 ms late, which is 8 frames. Goodput is what the application has read in
+{DURATION // SECOND} s, the handshake and slow start included. The link less the headers is
+{RATE / 1e6 * MSS / FRAME:.2f} Mbit/s.
 """
 FORMULAS: Final = """\
 The two columns on the right are what theory expects where each loss costs one reduction and nothing else: Reno's by

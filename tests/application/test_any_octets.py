@@ -17,6 +17,7 @@ from stack.application.http.targets import parse_target
 from stack.clock import SECOND
 from stack.virtual.link import LinkProfile
 from tests.application.conftest import READERS, World, echo
+from tests.effort import examples
 
 PIECES = [
     b"GET", b"POST", b"HEAD", b"CONNECT", b"x:80", b" ", b"/", b"/a", b" HTTP/1.1", b" HTTP/1.0", b"HTTP/2.0",
@@ -45,13 +46,13 @@ def outcome(reader: Any, data: bytes) -> Any:
 
 @given(heads)
 @example(b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: cGET /\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000))
 def test_the_readers_agree(data: bytes) -> None:
     assert outcome(H11Reader(), data) == outcome(HttptoolsReader(), data)
 
 
 @given(st.lists(heads, min_size=2, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_a_reader_keeps_nothing_between_two_heads(datas: list[bytes]) -> None:
     shared = HttptoolsReader()
     for data in datas:
@@ -60,7 +61,7 @@ def test_a_reader_keeps_nothing_between_two_heads(datas: list[bytes]) -> None:
 
 @pytest.mark.parametrize("name", list(READERS))
 @given(octets, st.booleans(), st.booleans())
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(120), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_server_answers_or_ends(
     caplog: pytest.LogCaptureFixture, name: str, data: bytes, bytewise: bool, finishes: bool
 ) -> None:
@@ -81,7 +82,7 @@ def test_the_server_answers_or_ends(
 
 @pytest.mark.parametrize("name", list(READERS))
 @given(octets.filter(lambda data: b"Expect" not in data and b"HEAD" not in data))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120))
 def test_how_the_octets_are_cut_makes_no_difference(name: str, data: bytes) -> None:
     received = []
     for bytewise in (False, True):

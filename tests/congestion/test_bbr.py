@@ -1,7 +1,7 @@
 """BBR: its model and its states by hand, and flows between two hosts over a bottleneck."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stack.clock import MILLISECOND, SECOND, Duration, Instant
@@ -170,7 +170,6 @@ def test_a_loss_is_a_round_of_packet_conservation_and_no_change_of_the_rate() ->
     assert control.cwnd >= cwnd  # una is beyond what was outstanding: the repair is over
 
 
-@settings(deadline=None)
 @given(st.integers(1, 100), st.booleans())
 def test_after_a_timeout_one_segment_and_undo_gives_the_window_back(rounds: int, is_timeout: bool) -> None:
     flow = probing()
@@ -189,7 +188,6 @@ def test_after_a_timeout_one_segment_and_undo_gives_the_window_back(rounds: int,
 EVENTS = st.lists(st.tuples(st.sampled_from(["ack", "loss", "timeout", "idle", "undo"]), st.integers(0, 1 << 24)))
 
 
-@settings(deadline=None)
 @given(EVENTS, st.integers(1, 11 * SECOND))
 def test_cwnd_is_a_segment_at_least(events: list[tuple[str, int]], rtt: Duration) -> None:
     flow = Flow()

@@ -1,7 +1,7 @@
 """CUBIC against the formulas of RFC 9438, which are written down here a second time, in segments as there."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stack.clock import MILLISECOND, SECOND, Duration
@@ -130,7 +130,6 @@ def test_after_a_timeout_slow_start_and_a_cubic_that_begins_where_it_ends() -> N
 
 
 @pytest.mark.req("9438-14")
-@settings(deadline=None)
 @given(st.integers(10, 5000), st.booleans(), st.integers(1, 100))
 def test_undo_restores(segments: int, is_timeout: bool, share: int) -> None:
     control = at_loss(8000)
@@ -196,7 +195,6 @@ EVENT = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(EVENT, max_size=60), st.integers(1, 60), st.integers(1, SECOND))
 def test_cwnd_is_a_segment_at_least_and_never_grows_faster_than_slow_start(
     events: list[tuple[str, int, Duration]], segments: int, rtt: Duration

@@ -1,7 +1,7 @@
 """Slow start and congestion avoidance (RFC 5681), the initial window (RFC 6928), counting of octets (RFC 3465)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stack.clock import SECOND
@@ -77,7 +77,6 @@ def test_no_growth_where_cwnd_was_not_used() -> None:
     assert control.cwnd == 10 * MSS
 
 
-@settings(deadline=None)
 @given(st.integers(1, 1 << 30), st.booleans(), st.integers(0, 6))
 def test_undo_restores(flight: int, is_timeout: bool, rounds: int) -> None:
     control = NewReno(MSS, 10)

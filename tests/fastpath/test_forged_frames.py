@@ -11,6 +11,7 @@ from stack.addresses import MacAddress
 from stack.fastpath import reference
 from stack.fastpath.ring import FrameRing
 from stack.wire.checksum import internet_checksum, pseudo_header
+from tests.effort import examples
 
 native = pytest.importorskip("stack.fastpath.native", reason="only the Python fastpath is installed")
 
@@ -66,7 +67,7 @@ def build(fields, seq):
     return frame[: len(frame) - fields["cut"]]
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.lists(forged, max_size=10))
 def test_both_make_the_same_of_them(script):
     one, two = FrameRing(200, 16), FrameRing(200, 16)
@@ -139,7 +140,7 @@ def test_an_updated_checksum_is_the_recomputed_one_for_every_word(fastpath):
         assert fastpath.update_checksum(before, old, new) == after
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.integers(0, (1 << 63) - 1),
     st.integers(1, 70),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stack.addresses import MacAddress
 from stack.fastpath import reference
 from stack.fastpath.ring import FrameRing
+from tests.effort import examples
 
 native = pytest.importorskip("stack.fastpath.native", reason="only the Python fastpath is installed")
 
@@ -68,7 +69,7 @@ def test_emit(payload, mss, seq, flags):
 
 
 @pytest.mark.req("9293-MUST-2")
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(segments, max_size=12), st.lists(st.tuples(st.integers(0, 10000), st.integers(0, 255)), max_size=3))
 def test_parse_and_merge(script, spoil):
     one, two = rings()
@@ -98,7 +99,7 @@ def test_parse_arbitrary_octets(frames):
     assert native.parse_tcp(one, MAC) == reference.parse_tcp(two, MAC)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.integers(0, 1 << 40),
     st.integers(1, 4),

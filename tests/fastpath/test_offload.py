@@ -16,6 +16,7 @@ from stack.wire import udp
 from stack.wire.checksum import internet_checksum, pseudo_header
 from stack.wire.tcp import ACK, CWR, FIN, PSH, URG
 from stack.wire.udp import UdpHeader
+from tests.effort import examples
 
 native = pytest.importorskip("stack.fastpath.native", reason="only the Python fastpath is installed")
 
@@ -40,7 +41,7 @@ def contents(ring):
     return [(bytes(ring[i]), ring.gso_sizes[i], ring.checksums[i]) for i in each]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.integers(0, 3000).map(lambda size: bytes(i % 251 for i in range(size))),
     st.integers(1, 300),
@@ -126,7 +127,7 @@ def test_merged_super_frames_stand_for_the_sum(fastpath):
     assert ring.buffer[record[17] : record[17] + 2400] == text
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.lists(
         st.tuples(
@@ -262,7 +263,7 @@ def test_a_datagram_of_udp_is_summed_up_when_it_is_read(fastpath, ends, data):
         pytest.fail(f"{error}")
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.binary(max_size=120),
     st.tuples(

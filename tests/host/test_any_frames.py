@@ -13,6 +13,7 @@ from stack.host import Host
 from stack.wire import arp, ethernet, icmp, tcp, udp
 from stack.wire import ipv4 as ip
 from stack.wire.tcp_options import TcpOptions
+from tests.effort import examples
 
 US, PEER = ipv4("10.0.0.1"), ipv4("10.0.0.2")
 OUR_MAC, PEER_MAC = mac("02:00:00:00:00:01"), mac("02:00:00:00:00:02")
@@ -72,13 +73,13 @@ def work(host, frames):
     host.take_frames().clear()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(st.binary(max_size=120), max_size=8))
 def test_arbitrary_octets(frames):
     work(make_host(), frames)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(
     st.lists(
         st.tuples(

@@ -12,6 +12,7 @@ from stack.clock import MILLISECOND
 from stack.config import TcpConfig
 from stack.transport.tcp.states import State
 from stack.wire.tcp import ACK, FIN, RST, SYN
+from tests.effort import examples
 
 _spec = importlib.util.spec_from_file_location("bad_link", Path(__file__).with_name("bad_link.py"))
 bad_link = importlib.util.module_from_spec(_spec)
@@ -142,6 +143,6 @@ class TwoHosts(RuleBasedStateMachine):
 
 
 TwoHosts.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=examples(200), stateful_step_count=50, suppress_health_check=list(HealthCheck)
 )
 TestTwoHosts = TwoHosts.TestCase

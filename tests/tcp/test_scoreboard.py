@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.transport.tcp.scoreboard import Fate, Scoreboard, Sent
+from tests.effort import examples
 
 FRAGMENTS = 12
 
@@ -132,7 +133,7 @@ steps = st.one_of(
 
 
 @given(st.lists(steps, max_size=60))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 def test_whatever_happens_it_says_what_an_octet_by_octet_account_says(script: list[tuple[object, ...]]) -> None:
     model = Model()
     for name, *arguments in script:

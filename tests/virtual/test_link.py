@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stack.clock import MICROSECOND, MILLISECOND, SECOND
@@ -64,7 +64,6 @@ def accounted_for(counters):
     return counters.delivered + counters.in_transit + dropped
 
 
-@settings(deadline=None)
 @given(profiles, sendings)
 def test_every_frame_arrives_or_is_counted_or_is_on_its_way(profile, sending):
     arrived, channel = play(profile, sending)
@@ -76,14 +75,12 @@ def test_every_frame_arrives_or_is_counted_or_is_on_its_way(profile, sending):
     assert counters.frames + counters.duplicated == accounted_for(counters)
 
 
-@settings(deadline=None)
 @given(profiles, sendings, st.lists(st.integers(0, 60_000), max_size=10))
 def test_how_often_one_asks_changes_nothing(profile, sending, extra):
     instants = [each * MICROSECOND for each in extra]
     assert play(profile, sending)[0] == play(profile, sending, extra=instants)[0]
 
 
-@settings(deadline=None)
 @given(profiles, sendings)
 def test_the_order_is_kept_where_nothing_reorders(profile, sending):
     arrived, channel = play(profile, sending)
@@ -94,7 +91,6 @@ def test_the_order_is_kept_where_nothing_reorders(profile, sending):
     assert [at for at, _ in arrived] == sorted(at for at, _ in arrived)
 
 
-@settings(deadline=None)
 @given(sendings, st.sampled_from([64_000, 999_983, 1_000_000_007]))
 def test_the_rate_is_not_exceeded_over_any_window(sending, rate):
     arrived, _ = play(LinkProfile(rate=rate, queue=DropTail(None)), sending)
@@ -106,7 +102,6 @@ def test_the_rate_is_not_exceeded_over_any_window(sending, rate):
             assert octets * 8 * SECOND <= rate * (at - arrived[first][0])
 
 
-@settings(deadline=None)
 @given(profiles, sendings)
 def test_no_frame_is_faster_than_delay_and_rate_allow(profile, sending):
     arrived, _ = play(profile, sending)
@@ -120,7 +115,6 @@ def test_no_frame_is_faster_than_delay_and_rate_allow(profile, sending):
             assert at - sent[number_of(frame)] >= profile.delay + transmission
 
 
-@settings(deadline=None)
 @given(profiles, sendings, st.integers(0, 100))
 def test_the_same_seed_does_the_same(profile, sending, seed):
     assert play(profile, sending, seed)[0] == play(profile, sending, seed)[0]
@@ -213,7 +207,6 @@ def test_what_overtakes_a_frame_held_back_arrives_in_its_own_time():
     assert lateness == {0, 7 * MILLISECOND}
 
 
-@settings(deadline=None)
 @given(profiles, sendings)
 def test_who_asks_only_at_the_end_gets_the_same_frames(profile, sending):
     channel, now, frames = Channel(profile, 1), 0, []

@@ -14,6 +14,7 @@ from stack.transport.tcp.states import State
 from stack.virtual.link import LinkProfile
 from stack.virtual.network import Network, Stuck
 from stack.virtual.queues import DropTail
+from tests.effort import examples
 from tests.virtual.hosts import SERVER, Sink, Source, make_host
 
 
@@ -42,7 +43,7 @@ def test_an_hour_of_an_idle_connection_costs_next_to_nothing():
     assert steps < 200
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(
     st.floats(0, 0.15), st.floats(0, 0.1), st.floats(0, 0.2), st.floats(0, 0.05), st.integers(0, 1000), st.booleans()
 )
@@ -152,10 +153,10 @@ def test_ping_and_datagrams():
 
 
 def test_a_link_that_is_down_carries_nothing_and_tcp_survives_it():
-    network, client, server, link = two_hosts(LinkProfile(delay=MILLISECOND))
+    network, client, server, link = two_hosts(LinkProfile(rate=100_000_000, delay=MILLISECOND))
     sink = Sink(server, network.now)
     source = Source(client, bytes(3_000_000), network.now)
-    network.run(20 * MILLISECOND)
+    network.run(20 * MILLISECOND)  # a tenth of what the link needs for it
     link.forward.is_down = link.backward.is_down = True
     network.run(30 * SECOND)
     assert source.connection.error is None and len(sink.data) < 3_000_000

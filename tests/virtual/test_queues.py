@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stack.clock import MILLISECOND, SECOND
@@ -63,7 +63,6 @@ def test_drop_tail_marks_above_its_threshold_and_drops_only_when_full():
     assert (channel.counters.marked, channel.counters.overflows) == (2, 2)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([NOT_ECT, ECT_0, ECT_1, CE]), max_size=60), st.booleans())
 def test_nobody_gets_ce_who_does_not_speak_ecn(codepoints, aqm):
     queue = CoDel(target=1, interval=2, ecn=True) if aqm else DropTail(mark_above=1000)
