@@ -149,6 +149,18 @@ def test_the_time_stamp_of_the_repetition_shows_nothing():
     assert spike.info.undone == 0
 
 
+@pytest.mark.req("4015-2")
+@pytest.mark.parametrize("acked", [1, 2])
+def test_what_was_reduced_is_restored_without_a_burst(acked):
+    """RFC 4015 3.1 (9): cwnd is what is in flight and min(bytes acknowledged, IW) more, ssthresh what it was."""
+    spike = Spike(timestamps=True, more=100, window_segments=30)
+    assert spike.before.cwnd >= 30 * MSS
+    spike.flight.bench.elapse(20 * MILLISECOND)
+    sent = spike.ack(acked, original=True)
+    assert spike.info.undone == 1 and spike.info.ssthresh >= spike.before.ssthresh
+    assert len(sent) <= acked
+
+
 @pytest.mark.req("4015-3")
 @pytest.mark.parametrize("timestamps", [False, True])
 def test_the_timer_learns_from_the_spike(timestamps):

@@ -22,7 +22,7 @@ class Rounds:
         start = self.una
         self.una = end = start + self.size * MSS
         return [
-            self.hystart.growth(AckSample(acked=MSS, una=start + index * MSS, nxt=end, rtt=rtt))
+            self.hystart.growth(AckSample(acked=MSS, una=start + index * MSS, nxt=end, rtt=rtt), MSS)
             for index, rtt in enumerate(rtts)
         ]
 

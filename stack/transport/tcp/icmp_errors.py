@@ -63,7 +63,7 @@ def _on_fragmentation_needed(connection: "Connection", mtu: int, now: Instant) -
         return
     connection.counters["TcpPmtuReductions"] += 1
     output.on_path_mtu(connection, now)
-    # The segment is known to be lost, but not to congestion (RFC 1191 6.5): it goes again at once, cut anew, with
-    # what follows it, and cwnd stays.
+    # The segment is known to be lost, but not to congestion (RFC 1191 6.4): it goes again at once, cut anew, with
+    # what follows it, and cwnd holds as many segments as before.
     connection.sender.go_back()
     connection.tcp.mark_dirty(connection)

@@ -14,6 +14,7 @@ from typing import Final
 
 from stack.clock import MILLISECOND, Duration, Instant
 from stack.transport.tcp.congestion import AckSample, CongestionControl
+from stack.transport.tcp.congestion.newreno import cautious_window
 from stack.transport.tcp.prr import ProportionalRateReduction
 from stack.transport.tcp.rack import Rack
 from stack.transport.tcp.scoreboard import Fate, Scoreboard
@@ -41,9 +42,9 @@ class Recovery:
     """The state of loss recovery of one connection; offsets of the stream (see scoreboard.py)."""
 
     __slots__ = (
-        "_board", "_entered_at", "_first_repeat", "_frto", "_is_partial", "_may_undo", "_probed_after", "_prr",
-        "_repeated", "_tail_probe", "_tail_probe_repeats", "_timed_out_at", "duplicates", "has_sack", "phase", "rack",
-        "recover", "reductions", "undone",
+        "_began", "_board", "_entered_at", "_first_repeat", "_flight_before", "_frto", "_is_partial", "_may_undo",
+        "_probed_after", "_prr", "_repeated", "_tail_probe", "_tail_probe_repeats", "_timed_out_at", "duplicates",
+        "has_sack", "phase", "rack", "recover", "reductions", "undone",
     )  # fmt: skip
 
     def __init__(self, board: Scoreboard) -> None:
@@ -57,9 +58,11 @@ class Recovery:
         self.rack = Rack()
         self._prr = ProportionalRateReduction()
         self._frto = Frto.OFF
+        self._began = 0  # where the initial window begins, or the last restart window
         self._entered_at: Instant = 0
         self._is_partial = False  # a partial acknowledgment has arrived in this recovery (without SACK)
         self._may_undo = False
+        self._flight_before = 0  # FlightSize when what may be undone began
         self._timed_out_at = 0  # SND.UNA at the first timeout of this phase
         self._repeated = 0  # octets sent again since then, less those that the peer had already
         self._first_repeat: Instant | None = None  # when the first of these went
@@ -110,6 +113,17 @@ class Recovery:
         self._tail_probe = high
         self._probed_after = self.rack.round_trips
         self._tail_probe_repeats = repeats
+
+    def on_idle(self) -> None:
+        """What is sent next is a restart window (RFC 5681 4.1)."""
+        self._began = self._board.end
+
+    def note_initial_loss(self, congestion: CongestionControl) -> None:
+        """Losses were found: if of an initial or a restart window, the next one is RFC 3390's (RFC 6928 2)."""
+        board = self._board
+        first = board.una if board.first_lost is None else board.first_lost.start
+        if first < self._began + congestion.initial_window:
+            congestion.initial_window = min(congestion.initial_window, cautious_window(congestion.mss))
 
     # Acknowledgments, with SACK
 
@@ -186,13 +200,13 @@ class Recovery:
             if was_first and advance and sample.una < self.recover:
                 self._frto = Frto.SECOND
             elif not was_first and lowest is not None and lowest <= self.recover:
-                self._undo(congestion, sample.now)  # RFC 5682 3.1 (3b): it was never sent again, and has arrived
+                self._undo(sample, congestion)  # RFC 5682 3.1 (3b): it was never sent again, and has arrived
         if not self._may_undo:
             return
         self._repeated -= dsacked
         is_old = self._first_repeat is not None and _is_older(echoed, self._first_repeat, sample.now)
         if (advance and is_old and self.phase is not Phase.OPEN) or (dsacked and self._repeated <= 0):
-            self._undo(congestion, sample.now)
+            self._undo(sample, congestion)
 
     def _judge_tail_probe(self, sample: AckSample, dsacked: int, congestion: CongestionControl) -> None:
         """RFC 8985 7.4.2: was it the probe that repaired a loss? Then congestion control must hear of it."""
@@ -274,6 +288,7 @@ class Recovery:
             self._may_undo = self.has_sack
             self._repeated = 0
             self._first_repeat = None
+            self._flight_before = board.end - board.una
             self._timed_out_at = board.una
         elif self.active:
             self._may_undo = False
@@ -294,10 +309,12 @@ class Recovery:
         self.recover = board.end
         self._may_undo = False
         self.reductions += 1
-        congestion.on_loss(min(flight, congestion.cwnd), now)
+        congestion.on_congestion_echo(min(flight, congestion.cwnd), now)
 
     def _enter(self, flight: int, high: int, congestion: CongestionControl, now: Instant) -> None:
+        board = self._board
         self._may_undo = self.phase is Phase.OPEN and self.has_sack
+        self._flight_before = board.end - board.una
         self.phase = Phase.RECOVERY
         self.recover = high
         self._entered_at = now
@@ -306,8 +323,9 @@ class Recovery:
         self._first_repeat = None
         self._tail_probe = None
         self.reductions += 1
+        self.note_initial_loss(congestion)
         self._prr.start(flight)
-        congestion.on_loss(min(self._board.end - self._board.una, congestion.cwnd), now)
+        congestion.on_loss(min(board.end - board.una, congestion.cwnd), now)
 
     def _leave(self, congestion: CongestionControl) -> None:
         if self.active and self.has_sack:
@@ -317,16 +335,23 @@ class Recovery:
         self.phase = Phase.OPEN
         self._frto = Frto.OFF
 
-    def _undo(self, congestion: CongestionControl, now: Instant) -> None:
+    def _undo(self, sample: AckSample, congestion: CongestionControl) -> None:
+        board = self._board
         if self.active:
             self.rack.reordering_seen = True  # what was sent again had only been late
         self._may_undo = False
         self._frto = Frto.OFF
         self.phase = Phase.OPEN
-        self.recover = self._board.una  # what is really lost may be found lost at once
+        self.recover = board.una  # what is really lost may be found lost at once
         self.undone += 1
-        self._board.unmark_lost()
-        congestion.undo(now)
+        board.unmark_lost()
+        reduced = congestion.cwnd
+        congestion.undo(sample.now)
+        if not congestion.owns_recovery:
+            # RFC 4015 3.1 (9): no burst after the pause; slow start leads back to where cwnd was.
+            bounded = board.pipe + min(sample.acked, congestion.initial_window)
+            congestion.cwnd = min(congestion.cwnd, max(bounded, reduced))
+            congestion.ssthresh = max(congestion.ssthresh, self._flight_before)
 
 
 def _is_older(echoed: Duration | None, at: Instant, now: Instant) -> bool:

@@ -252,6 +252,7 @@ class Sender:
             # The clock of time stamps ticks once a millisecond: only what the finer one cannot tell is asked of it.
             self.rtt.sample(max(echoed, MILLISECOND))
         self._measure_rate(sample)
+        sample.is_paced = self._paces and (self.rtt.srtt or 0) >= _PACED_RTT
         sample.in_recovery = self.recovery.active
         return sample
 
@@ -268,7 +269,7 @@ class Sender:
         srtt = self.rtt.srtt
         if congestion.pacing_rate:
             self.pacing_rate = congestion.pacing_rate
-        elif self._paces and srtt is not None and srtt >= _PACED_RTT:
+        elif self.sample.is_paced and srtt is not None:
             percent = 200 if 2 * cwnd < congestion.ssthresh else 120
             self.pacing_rate = cwnd * percent * SECOND // (100 * srtt)
         else:
@@ -298,6 +299,7 @@ class Sender:
         flight = min(self.flight, self.congestion.ssthresh) if self.recovery.active else self.flight
         self.recovery.on_timeout(self.board.end, self.rtt.srtt, now)
         if not self.retransmissions:
+            self.recovery.note_initial_loss(self.congestion)
             self.congestion.on_timeout(flight, now)
             self.recovery.reductions += 1
         self.retransmissions += 1
@@ -319,7 +321,9 @@ class Sender:
         self.congestion = congestion_control(config.congestion, self.mss, config.initial_window_segments)
 
     def set_mss(self, mss: int) -> None:
-        """Segments are of at most `mss` octets of data from now on."""
+        """Segments are of at most `mss` octets of data from now on, and cwnd of as many as before (RFC 5681 3.1)."""
+        if mss < self.room:
+            self.congestion.cwnd = max(self.congestion.cwnd * mss // self.room, mss)
         self.room = self.mss = mss
         self.congestion.mss = mss
 
@@ -330,6 +334,7 @@ class Sender:
     def restart_after_idle(self, now: Instant) -> None:
         """Reduce cwnd when nothing was sent for more than one RTO (RFC 5681 4.1)."""
         if self.last_sent_at is not None and self.max == self.una and now - self.last_sent_at > self.rtt.rto:
+            self.recovery.on_idle()
             self.congestion.on_idle(now - self.last_sent_at, now)
 
     def tail_probe_timeout(self) -> Duration:

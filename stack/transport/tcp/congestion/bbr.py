@@ -43,15 +43,15 @@ class Bbr:
     owns_recovery = True
     __slots__ = (
         "_bandwidths", "_conserves", "_cwnd_gain", "_cycle", "_cycle_at", "_filled_pipe", "_full_bandwidth",
-        "_full_rounds", "_idle_restart", "_initial_window", "_is_repairing", "_limited_until", "_pacing_gain",
-        "_prior_cwnd", "_probe_rtt_done_at", "_probe_rtt_round_done", "_recover", "_round", "_round_end",
-        "_round_start", "_rtprop", "_rtprop_at", "cwnd", "mss", "pacing_rate", "ssthresh", "state",
+        "_full_rounds", "_idle_restart", "_is_repairing", "_limited_until", "_pacing_gain", "_prior_cwnd",
+        "_probe_rtt_done_at", "_probe_rtt_round_done", "_recover", "_round", "_round_end", "_round_start", "_rtprop",
+        "_rtprop_at", "cwnd", "initial_window", "mss", "pacing_rate", "ssthresh", "state",
     )  # fmt: skip
 
     def __init__(self, mss: int, initial_segments: int) -> None:
         self.mss = mss
-        self._initial_window = initial_window(mss, initial_segments)
-        self.cwnd = self._initial_window
+        self.initial_window = initial_window(mss, initial_segments)
+        self.cwnd = self.initial_window
         self.ssthresh = UNLIMITED  # there is no such thing here
         self.pacing_rate = 0  # none before the first round-trip time: the initial window goes at once
         self.state = State.STARTUP
@@ -96,6 +96,10 @@ class Bbr:
     def on_loss(self, flight: int, now: Instant) -> None:
         """4.2.3.3: for a round no more goes out than arrives; the model stays as it is."""
         self._repair(conserves=True)
+
+    def on_congestion_echo(self, flight: int, now: Instant) -> None:
+        """As for a loss: version 1 knows nothing of ECN."""
+        self.on_loss(flight, now)
 
     def on_timeout(self, flight: int, now: Instant) -> None:
         """4.2.3.3: all is taken for lost, and one segment goes out; slow start brings cwnd back to the model."""
@@ -153,7 +157,7 @@ class Bbr:
     def _target(self, gain: float) -> int:
         """BBRInflight(): `gain` times what the path holds, and three super-frames, which end hosts merge (4.2.3.2)."""
         if self._rtprop == _NEVER or not self._bandwidths:
-            return self._initial_window
+            return self.initial_window
         quantum = max(self.pacing_rate * MILLISECOND // SECOND, 2 * self.mss)
         return int(gain * self.bandwidth * self._rtprop / SECOND) + 3 * quantum
 
@@ -231,7 +235,7 @@ class Bbr:
     def _set_pacing_rate(self) -> None:
         bandwidth = self.bandwidth
         if not bandwidth and self._rtprop != _NEVER:  # BBRInitPacingRate
-            bandwidth = self._initial_window * SECOND // self._rtprop
+            bandwidth = self.initial_window * SECOND // self._rtprop
         rate = int(self._pacing_gain * bandwidth)
         if rate and (self._filled_pipe or rate > self.pacing_rate):
             self.pacing_rate = rate
@@ -243,7 +247,7 @@ class Bbr:
         if not self._conserves:
             if self._filled_pipe:
                 self.cwnd = min(self.cwnd + delivered, target)
-            elif self.cwnd < target or sample.delivered < self._initial_window:
+            elif self.cwnd < target or sample.delivered < self.initial_window:
                 self.cwnd += delivered
             self.cwnd = max(self.cwnd, minimum)
         if self.state is State.PROBE_RTT:

@@ -23,14 +23,14 @@ class Cubic:
     name = "cubic"
     owns_recovery = False
     __slots__ = (
-        "_acked_at", "_credit", "_epoch", "_hystart", "_initial_window", "_k", "_prior", "_rtt", "_w_est", "_w_max",
-        "cwnd", "mss", "pacing_rate", "ssthresh",
+        "_acked_at", "_credit", "_epoch", "_hystart", "_k", "_prior", "_rtt", "_w_est", "_w_max", "cwnd",
+        "initial_window", "mss", "pacing_rate", "ssthresh",
     )  # fmt: skip
 
     def __init__(self, mss: int, initial_segments: int) -> None:
         self.mss = mss
-        self._initial_window = initial_window(mss, initial_segments)
-        self.cwnd = self._initial_window
+        self.initial_window = initial_window(mss, initial_segments)
+        self.cwnd = self.initial_window
         self.ssthresh = UNLIMITED
         self.pacing_rate = 0
         self._hystart: HyStart | None = HyStart()  # only in the first slow start (RFC 9406 4.3)
@@ -62,6 +62,10 @@ class Cubic:
         self._reduce(flight)
         self.cwnd = self.ssthresh
 
+    def on_congestion_echo(self, flight: int, now: Instant) -> None:
+        """4.6: as for a loss, but down to one segment."""
+        self.cwnd = max(self._reduce(flight), self.mss)
+
     def on_timeout(self, flight: int, now: Instant) -> None:
         """4.8: slow start from one segment, and then a cubic with its plateau where slow start has ended."""
         self._reduce(flight)
@@ -70,7 +74,7 @@ class Cubic:
 
     def on_idle(self, idle: Duration, now: Instant) -> None:
         """The restart window (RFC 5681 4.1); the time of silence does not count for the cubic (RFC 9438 5.8)."""
-        self.cwnd = min(self.cwnd, self._initial_window)
+        self.cwnd = min(self.cwnd, self.initial_window)
         if self._epoch is not None:
             self._epoch = min(self._epoch + idle, now)
         self._acked_at = now
@@ -87,7 +91,7 @@ class Cubic:
         if self._hystart is None:
             self.cwnd = min(self.cwnd + sample.acked, max(self.ssthresh, self.cwnd))
             return
-        growth = self._hystart.growth(sample)
+        growth = self._hystart.growth(sample, self.mss)
         if growth < 0:
             self.ssthresh = self.cwnd
             self._hystart = None
@@ -122,10 +126,12 @@ class Cubic:
             self._k = ((self._w_max - self.cwnd) / (_C * self.mss)) ** (1 / 3)
         return now
 
-    def _reduce(self, flight: int) -> None:
+    def _reduce(self, flight: int) -> int:
         cwnd = self.cwnd
         self._prior = (cwnd, self.ssthresh, self._w_max)
         self._w_max = cwnd * (1 + _BETA) / 2 if cwnd < self._w_max else float(cwnd)
-        self.ssthresh = max(int(flight * _BETA), 2 * self.mss)
         self._epoch = None
         self._hystart = None
+        reduced = int(flight * _BETA)
+        self.ssthresh = max(reduced, 2 * self.mss)
+        return reduced

@@ -16,6 +16,7 @@ _MIN_RTT_DIVISOR: Final = 8
 _N_RTT_SAMPLE: Final = 8
 _CSS_GROWTH_DIVISOR: Final = 4
 _CSS_ROUNDS: Final = 5
+_L: Final = 8  # segments, where sending is not paced
 _NEVER: Final[Duration] = 1 << 62
 
 
@@ -33,11 +34,10 @@ class HyStart:
         self._css_rounds = 0
         self.in_css = False
 
-    def growth(self, sample: AckSample) -> int:
+    def growth(self, sample: AckSample, mss: int) -> int:
         """By how many octets cwnd grows for this acknowledgment in slow start; -1: slow start is over.
 
-        All that is acknowledged counts, not only L segments of it: RFC 9406 allows that where sending is paced, and an
-        acknowledgment here may stand for a merged run, which the receiver could not have acknowledged otherwise.
+        Of what is acknowledged at once L segments count, and where sending is paced, all of it (RFC 9406 4.2, 4.3).
         """
         if sample.una >= self._window_end and self._end_round(sample.nxt):
             return -1
@@ -45,7 +45,8 @@ class HyStart:
             self._minimum = min(self._minimum, sample.rtt)
             self._samples += 1
             self._judge()
-        return sample.acked // _CSS_GROWTH_DIVISOR if self.in_css else sample.acked
+        acked = sample.acked if sample.is_paced else min(sample.acked, _L * mss)
+        return acked // _CSS_GROWTH_DIVISOR if self.in_css else acked
 
     def _judge(self) -> None:
         if self._samples < _N_RTT_SAMPLE:

@@ -32,6 +32,7 @@ class AckSample:
     is_app_limited: bool = False  # the application, not the network, bounded that rate
     lost: int = 0  # octets declared lost since the last sample
     in_recovery: bool = False
+    is_paced: bool = False  # segments are spread over the round trip
 
 
 class CongestionControl(Protocol):
@@ -40,6 +41,7 @@ class CongestionControl(Protocol):
     name: str
     owns_recovery: bool  # on_ack() is called in recovery, too, and loss recovery leaves cwnd alone
     mss: int
+    initial_window: int  # IW (RFC 6928), and the restart window; less once either was too much
     cwnd: int
     ssthresh: int
     pacing_rate: int  # octets a second; 0: as fast as cwnd allows
@@ -48,7 +50,10 @@ class CongestionControl(Protocol):
         """Something new is acknowledged, outside of recovery unless owns_recovery."""
 
     def on_loss(self, flight: int, now: Instant) -> None:
-        """Loss recovery begins, or an ECN echo says that it would have (RFC 3168 6.1.2)."""
+        """Loss recovery begins."""
+
+    def on_congestion_echo(self, flight: int, now: Instant) -> None:
+        """An ECN echo says that a router would rather have dropped something (RFC 3168 6.1.2)."""
 
     def on_timeout(self, flight: int, now: Instant) -> None:
         """The retransmission timer has fired for the first time since something new was acknowledged."""
@@ -57,4 +62,7 @@ class CongestionControl(Protocol):
         """Sending starts again after `idle`, more than one RTO (RFC 5681 4.1)."""
 
     def undo(self, now: Instant) -> None:
-        """What on_loss() or on_timeout() was told last was not true: nothing had been lost (RFC 4015, RFC 5682)."""
+        """What on_loss() or on_timeout() was told last was not true: nothing had been lost (RFC 4015, RFC 5682).
+
+        cwnd is what it was before; unless owns_recovery, loss recovery keeps that from becoming a burst.
+        """

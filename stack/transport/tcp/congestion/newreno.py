@@ -13,17 +13,22 @@ def initial_window(mss: int, segments: int) -> int:
     return min(segments * mss, max(2 * mss, 14600))
 
 
+def cautious_window(mss: int) -> int:
+    """IW of RFC 3390 (1), to which RFC 6928 2 falls back once the larger one has led to a loss."""
+    return min(4 * mss, max(2 * mss, 4380))
+
+
 class NewReno:
     """The classic: exponential growth up to ssthresh, then one segment a round trip; half the flight on a loss."""
 
     name = "newreno"
     owns_recovery = False
-    __slots__ = ("_avoidance_octets", "_initial_window", "_prior", "cwnd", "mss", "pacing_rate", "ssthresh")
+    __slots__ = ("_avoidance_octets", "_prior", "cwnd", "initial_window", "mss", "pacing_rate", "ssthresh")
 
     def __init__(self, mss: int, initial_segments: int) -> None:
         self.mss = mss
-        self._initial_window = initial_window(mss, initial_segments)
-        self.cwnd = self._initial_window
+        self.initial_window = initial_window(mss, initial_segments)
+        self.cwnd = self.initial_window
         self.ssthresh = UNLIMITED
         self.pacing_rate = 0
         self._avoidance_octets = 0
@@ -47,6 +52,10 @@ class NewReno:
         self._reduce(flight)
         self.cwnd = self.ssthresh
 
+    def on_congestion_echo(self, flight: int, now: Instant) -> None:
+        """As for a loss, but down to one segment (RFC 3168 6.1.2)."""
+        self.cwnd = max(self._reduce(flight), self.mss)
+
     def on_timeout(self, flight: int, now: Instant) -> None:
         """Start again from the loss window of one segment (RFC 5681 3.1)."""
         self._reduce(flight)
@@ -54,7 +63,7 @@ class NewReno:
 
     def on_idle(self, idle: Duration, now: Instant) -> None:
         """Fall back to the restart window (RFC 5681 4.1)."""
-        self.cwnd = min(self.cwnd, self._initial_window)
+        self.cwnd = min(self.cwnd, self.initial_window)
 
     def undo(self, now: Instant) -> None:
         """As if the last reduction had not been."""
@@ -62,7 +71,8 @@ class NewReno:
         self.cwnd = max(self.cwnd, cwnd)
         self.ssthresh = max(self.ssthresh, ssthresh)
 
-    def _reduce(self, flight: int) -> None:
+    def _reduce(self, flight: int) -> int:
         self._prior = (self.cwnd, self.ssthresh)
-        self.ssthresh = max(flight // 2, 2 * self.mss)
         self._avoidance_octets = 0
+        self.ssthresh = max(flight // 2, 2 * self.mss)
+        return flight // 2
