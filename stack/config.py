@@ -91,6 +91,7 @@ class TcpConfig:
     initial_window_segments: int = 10  # RFC 6928
     congestion: str = "cubic"
     pacing: bool = True  # spread a window over the round trip, where that takes long enough
+    dscp: int = 0  # the codepoint of what is sent (RFC 2474), 0 to 63
     nagle: bool = True
     delayed_ack: Duration = 40 * MILLISECOND  # RFC 9293 3.8.6.3 allows up to 500 ms; Linux starts at 40
     initial_rto: Duration = 1 * SECOND  # RFC 6298 2.1
@@ -117,6 +118,18 @@ class TcpConfig:
     memory_limit: int = 256 << 20  # octets that all connections of the host hold in their buffers
     time_wait_limit: int = 65536
     ephemeral_ports: tuple[int, int] = (49152, 65535)  # RFC 6335; chosen as RFC 6056 says
+
+    def __post_init__(self) -> None:
+        try:
+            check_dscp(self.dscp)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
+
+
+def check_dscp(codepoint: int) -> None:
+    """Raise ValueError for what is no differentiated services codepoint (RFC 2474 3: six bits)."""
+    if not 0 <= codepoint < 64:
+        raise ValueError(f"a DS codepoint is 0 to 63, not {codepoint}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ ESTABLISHED: Final = 2  # an active open has succeeded
 READABLE: Final = 4  # there are octets or a datagram to read
 WRITABLE: Final = 8  # a write that came up short can go on
 END_OF_STREAM: Final = 16  # the peer has sent its FIN; after what is readable there is nothing more
+URGENT: Final = 64  # the peer says that something is urgent, or more of it; connection.urgent_left says how much
 CLOSED: Final = 32  # the connection is over, in order or by `connection.error`; nothing follows
 
 Handler: TypeAlias = Callable[[int, Instant], None]

@@ -186,10 +186,10 @@ class Host:
             self._check_own(local)
         return self._tcp.connect(remote, remote_port, now, local, local_port, config)
 
-    def write(self, connection: Connection, data: Octets, now: Instant) -> int:
+    def write(self, connection: Connection, data: Octets, now: Instant, urgent: bool = False) -> int:
         """Take octets to send; fewer than len(data) means: wait for WRITABLE. Raises OSError."""
         self._now = now
-        return connection.write(data, now)
+        return connection.write(data, now, urgent)
 
     def read(self, connection: Connection, limit: int, now: Instant) -> bytes:
         """Up to `limit` octets that have arrived; b"" when there are none now. Raises OSError."""

@@ -11,13 +11,13 @@ from stack.counters import Counters
 from stack.internet.ipv4 import Ipv4
 from stack.link.interface import Interface
 from stack.octets import Octets
-from stack.transport.flow import ECT_0, FlowKey
+from stack.transport.flow import FlowKey
 from stack.transport.tcp.sequence import MASK
 from stack.wire import ipv4 as ipv4_wire
 from stack.wire import tcp as tcp_wire
 from stack.wire import tcp_options
 from stack.wire.ethernet import ETHERTYPE_IPV4
-from stack.wire.tcp import FIN, PSH
+from stack.wire.tcp import FIN, PSH, URG
 
 # Ethernet header, IPv4 header (length and checksum left to the fastpath; DF set, so the identification may be zero:
 # RFC 6864 4.1), TCP ports.
@@ -34,8 +34,7 @@ class TcpPath:
     """
 
     __slots__ = (
-        "_counters", "_ecn_template", "_interface", "_ipv4", "_key", "_link_mtu", "_mac", "_next_hop", "_path_mtu",
-        "_template",
+        "_counters", "_interface", "_ipv4", "_key", "_link_mtu", "_mac", "_next_hop", "_path_mtu", "_templates",
     )  # fmt: skip
 
     def __init__(self, key: FlowKey, ipv4: Ipv4, interfaces: Sequence[Interface], counters: Counters) -> None:
@@ -52,7 +51,7 @@ class TcpPath:
             self._interface = interfaces[route.interface.index]
         self._link_mtu = route.interface.mtu
         self._mac: bytes | None = None
-        self._template = self._ecn_template = b""
+        self._templates: dict[int, bytes] = {}  # by what was the TOS octet
 
     @property
     def link_mtu(self) -> int:
@@ -73,17 +72,19 @@ class TcpPath:
         payload: Octets,
         mss: int,
         now: Instant,
-        ecn: int = 0,
+        tos: int = 0,
+        urgent: int = 0,
     ) -> int:
         """See stack.transport.flow.Path."""
         interface = self._interface
         mac = interface.resolve(self._next_hop, now) if interface is not None else None
-        if interface is None or mac is None:
-            return self._send_slowly(seq, ack, flags, window, options, payload, mss, now, ecn)
+        if interface is None or mac is None or urgent:
+            return self._send_slowly(seq, ack, flags, window, options, payload, mss, now, tos, urgent)
         if mac != self._mac:
-            self._make_template(interface, mac)
+            self._mac = mac
+            self._templates.clear()
         ring = interface.tx
-        template = self._ecn_template if ecn else self._template
+        template = self._templates.get(tos) or self._make_template(interface, mac, tos)
         sent = fastpath.emit_tcp(ring, template, seq, ack, flags, window, options, payload, mss)
         if sent >= 0:
             self._counters["IpOutRequests"] += -(-sent // mss) or 1  # those of a super-frame, too
@@ -103,17 +104,13 @@ class TcpPath:
         """A router reported that of `sent` octets only `mtu` get through."""
         self._path_mtu.reduce(self._key.remote_addr, mtu, sent, now)
 
-    def _make_template(self, interface: Interface, mac: bytes) -> None:
-        self._mac = mac
-        self._template = self._pack_template(interface.mac, mac, 0)
-        self._ecn_template = self._pack_template(interface.mac, mac, ECT_0)
-
-    def _pack_template(self, src: bytes, dst: bytes, tos: int) -> bytes:
+    def _make_template(self, interface: Interface, mac: bytes, tos: int) -> bytes:
         key = self._key
-        return _TEMPLATE.pack(
-            dst, src, ETHERTYPE_IPV4, _VERSION_AND_IHL, tos, 0, 0, _DONT_FRAGMENT, self._ipv4.config.ttl,
+        self._templates[tos] = template = _TEMPLATE.pack(
+            mac, interface.mac, ETHERTYPE_IPV4, _VERSION_AND_IHL, tos, 0, 0, _DONT_FRAGMENT, self._ipv4.config.ttl,
             ipv4_wire.PROTOCOL_TCP, 0, key.local_addr, key.remote_addr, key.local_port, key.remote_port,
         )  # fmt: skip
+        return template
 
     def _send_slowly(
         self,
@@ -125,7 +122,8 @@ class TcpPath:
         payload: Octets,
         mss: int,
         now: Instant,
-        ecn: int,
+        tos: int,
+        urgent: int,
     ) -> int:
         key = self._key
         parsed = tcp_options.parse(options)
@@ -133,10 +131,13 @@ class TcpPath:
         while True:
             chunk = payload[sent : sent + mss]
             last = sent + len(chunk) == len(payload)
+            shown = flags if last else flags & ~(FIN | PSH)
+            pointer = max(urgent - sent, 0)
+            if not pointer:
+                shown &= ~URG
             segment = tcp_wire.Segment(
-                key.local_port, key.remote_port, (seq + sent) & MASK, ack,
-                flags if last else flags & ~(FIN | PSH), window, chunk, parsed,
-            )  # fmt: skip
+                key.local_port, key.remote_port, (seq + sent) & MASK, ack, shown, window, chunk, parsed, pointer
+            )
             octets = tcp_wire.build(segment, key.local_addr, key.remote_addr, fastpath.checksum)
             try:
                 self._ipv4.send(
@@ -146,7 +147,7 @@ class TcpPath:
                     now,
                     src=key.local_addr,
                     dont_fragment=True,
-                    tos=ecn,
+                    tos=tos,
                 )
             except OSError:
                 self._counters["IpOutDiscards"] += 1  # as if lost on the way: TCP sends it again

@@ -1,13 +1,10 @@
 """What names a connection, and what TCP asks of the layers below."""
 
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from stack.addresses import Ipv4Address
 from stack.clock import Instant
 from stack.octets import Octets
-
-ECT_0: Final = 0b10  # the ECN field of RFC 3168 section 5: this transport can be told of congestion
-CE: Final = 0b11  # congestion experienced
 
 
 class FlowKey(NamedTuple):
@@ -39,13 +36,15 @@ class Path(Protocol):
         payload: Octets,
         mss: int,
         now: Instant,
-        ecn: int = 0,
+        tos: int = 0,
+        urgent: int = 0,
     ) -> int:
         """Send `payload` as segments of at most `mss` octets each (without payload: one segment).
 
         Returns how many octets went, or -1 when there is no room for even one segment: try again once the frames
-        waiting have been taken. FIN and PSH go with the last octet only, CWR with the first. `ecn` is the ECN field
-        of the datagrams: 0 or ECT_0.
+        waiting have been taken. FIN and PSH go with the last octet only, CWR with the first. `tos` is the octet
+        of the datagrams that has the DS field and, in its lower two bits, that of ECN. With URG, `urgent` is how far
+        the urgent octets reach from `seq` on.
         """
 
     def confirm(self, now: Instant) -> None:

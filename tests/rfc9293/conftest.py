@@ -49,14 +49,15 @@ class Path:
         payload: Any,
         mss: int,
         now: int,
-        ecn: int = 0,
+        tos: int = 0,
+        urgent: int = 0,
     ) -> int:
         rest = bytes(payload)
         while True:
             chunk, rest = rest[:mss], rest[mss:]
             shown = flags if not rest else flags & ~(FIN | PSH)
             parsed = tcp_options.parse(options)
-            self.sent.append(Segment(LOCAL_PORT, REMOTE_PORT, seq, ack, shown, window, chunk, parsed, tos=ecn))
+            self.sent.append(Segment(LOCAL_PORT, REMOTE_PORT, seq, ack, shown, window, chunk, parsed, urgent, tos=tos))
             seq = (seq + len(chunk)) & MASK
             if not rest:
                 return len(payload)

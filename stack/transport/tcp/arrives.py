@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from stack.clock import MILLISECOND, SECOND, Duration, Instant
 from stack.events import END_OF_STREAM
-from stack.transport.flow import CE
 from stack.transport.tcp import handshake, output, timeouts
 from stack.transport.tcp.sack import take_blocks
 from stack.transport.tcp.sequence import MASK, seq_diff, seq_le, seq_lt
 from stack.transport.tcp.states import Cause, State
-from stack.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, Segment
+from stack.transport.tcp.urgent import on_urgent_segment
+from stack.wire.ipv4 import CE
+from stack.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, URG, Segment
 
 if TYPE_CHECKING:
     from stack.transport.tcp.connection import Connection
@@ -47,13 +48,15 @@ def on_segment(connection: "Connection", seg: Segment, now: Instant) -> None:
         connection.counters["TcpNoAckBit"] += 1
         return
     connection.heard_at = now
+    connection.received_tos = seg.tos
     connection.keep_alive_probes = 0
     if not _process_ack(connection, seg, now):
         return
     _update_timestamp(connection, seg, now)
     if connection.ecn and seg.payload:
         connection.receiver.on_ecn(bool(flags & CWR), seg.tos & CE == CE)
-    # sixth: urgent data stays in line with the rest, and the pointer is not needed for that (RFC 6093)
+    if flags & URG:  # sixth
+        on_urgent_segment(connection, seg)
     if seg.payload:  # seventh
         _process_text(connection, seg, now)
     if flags & FIN or connection.receiver.fin_at is not None:  # eighth

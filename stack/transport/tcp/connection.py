@@ -8,7 +8,7 @@ import errno
 from typing import TYPE_CHECKING, Any
 
 from stack.clock import Instant, Timer
-from stack.config import TcpConfig
+from stack.config import TcpConfig, check_dscp
 from stack.counters import Counters
 from stack.events import CLOSED, READABLE, WRITABLE, Handler
 from stack.octets import Octets
@@ -16,9 +16,11 @@ from stack.transport.flow import FlowKey, Path
 from stack.transport.tcp import output, timeouts
 from stack.transport.tcp.receiver import Receiver
 from stack.transport.tcp.sender import Sender
+from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import Cause, State, move
 from stack.transport.tcp.status import ConnectionInfo, status_of
 from stack.transport.tcp.timestamps import Timestamps
+from stack.transport.tcp.urgent import Urgency
 
 if TYPE_CHECKING:
     from stack.transport.tcp.listener import Listener
@@ -44,6 +46,7 @@ class Connection:
         "config",
         "counters",
         "delayed_ack",
+        "ds_field",
         "ecn",
         "error",
         "handler",
@@ -62,6 +65,7 @@ class Connection:
         "peer_mss",
         "pending_events",
         "probing",
+        "received_tos",
         "receiver",
         "released_at",
         "reordering_timer",
@@ -74,6 +78,7 @@ class Connection:
         "tail_timer",
         "tcp",
         "timestamps",
+        "urgency",
         "wants_to_write",
     )
 
@@ -95,6 +100,9 @@ class Connection:
         self.timestamps: Timestamps | None = None  # offered, and after the handshake: agreed on
         self.listener: Listener | None = None  # whose SYN queue or accept queue this connection is in
         self.nodelay = not config.nagle
+        self.ds_field = config.dscp << 2  # with the two bits of ECN cleared (RFC 2474 3, RFC 3168 5)
+        self.received_tos = 0  # of the last segment that was acceptable
+        self.urgency: Urgency | None = None  # once there is something urgent
         self.error: OSError | None = None
         self.soft_error: OSError | None = None
         self.handler: Handler | None = None
@@ -134,13 +142,29 @@ class Connection:
         return self._room()
 
     @property
+    def urgent_left(self) -> int:
+        """Octets still to be read up to the last one that the peer calls urgent, arrived or not; 0: none."""
+        return 0 if self.urgency is None else self.urgency.left(self.receiver.unread)
+
+    @property
+    def dscp(self) -> int:
+        """The differentiated services codepoint of what is sent from now on, 0 to 63. Raises ValueError."""
+        return self.ds_field >> 2
+
+    @dscp.setter
+    def dscp(self, codepoint: int) -> None:
+        check_dscp(codepoint)
+        self.ds_field = codepoint << 2
+
+    @property
     def at_end_of_stream(self) -> bool:
         """Whether the peer's FIN has arrived and everything before it has been read."""
         return self.receiver.has_finished and not self.receiver.buffer
 
-    def write(self, data: Octets, now: Instant) -> int:
+    def write(self, data: Octets, now: Instant, urgent: bool = False) -> int:
         """SEND: take as much of `data` as there is room for; the rest waits for WRITABLE.
 
+        `urgent`: the peer is told at once that there is something to hurry to, up to the last octet that is taken.
         Raises the connection's error, BrokenPipeError after shutdown(), OSError(ENOTCONN) before it is opened.
         """
         self._check_open()
@@ -155,6 +179,12 @@ class Connection:
         if not self.sender.has_pending:
             self.sender.restart_after_idle(now)
         self.sender.buffer.append(data)
+        if urgent and taken:
+            if self.urgency is None:
+                self.urgency = Urgency()
+            self.urgency.on_write((self.sender.base + len(self.sender.buffer)) & MASK)
+            if self.state in SYNCHRONIZED:
+                self.ack_now = True  # it is said even where the octets have to wait
         self.tcp.mark_dirty(self)
         return taken
 
@@ -164,6 +194,8 @@ class Connection:
         if receiver.buffer:
             data = receiver.buffer.read(limit)
             receiver.on_read(len(data), self.sender.recovery.rack.min_rtt or 0, now)
+            if self.urgency is not None:
+                self.urgency.on_read(receiver.unread)
             if self.state in _RECEIVING and receiver.wants_to_update():
                 self.ack_now = True
                 self.tcp.mark_dirty(self)

@@ -72,7 +72,9 @@ class HalfOpen:
         )
         flags = SYN | ACK | (ECE if terms.ecn else 0)
         window = min(config.receive_buffer, _MAXIMUM_WINDOW)
-        path.send(self.iss, self.irs + 1 & MASK, flags, window, tcp_options.build(options), b"", mss, now)
+        path.send(
+            self.iss, self.irs + 1 & MASK, flags, window, tcp_options.build(options), b"", mss, now, config.dscp << 2
+        )
         tcp.counters["TcpOutSegs" if self.sent_at is None else "TcpRetransSegs"] += 1
         return True
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stack.addresses import UNSPECIFIED, Ipv4Address
 from stack.clock import Instant
 from stack.config import TcpConfig
-from stack.events import ACCEPTABLE, CLOSED, END_OF_STREAM, READABLE, Handler
+from stack.events import ACCEPTABLE, CLOSED, END_OF_STREAM, READABLE, URGENT, Handler
 from stack.transport.flow import FlowKey
 from stack.transport.tcp import syn_cookies
 from stack.transport.tcp.half_open import HalfOpen
@@ -182,6 +182,8 @@ class Listener:
         kinds = READABLE if connection.readable else 0
         if connection.receiver.has_finished:
             kinds |= END_OF_STREAM
+        if connection.urgent_left:
+            kinds |= URGENT
         if connection.state is State.TIME_WAIT:
             kinds |= CLOSED
         if kinds:

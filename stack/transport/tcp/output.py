@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Final
 from stack.clock import Instant
 from stack.config import TcpConfig
 from stack.octets import Octets
-from stack.transport.flow import ECT_0, Path
+from stack.transport.flow import Path
 from stack.transport.tcp.scoreboard import Sent
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import State
 from stack.wire import tcp_options
-from stack.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN
+from stack.wire.ipv4 import ECT_0
+from stack.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 from stack.wire.tcp_options import TcpOptions
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def send_syn(connection: "Connection", now: Instant) -> None:
             connection.ecn = False
         sender.on_syn_repeated(now)
         connection.counters["TcpRetransSegs"] += 1
-    connection.path.send(sender.iss, ack, flags, window, options, b"", receiver.mss, now)
+    connection.path.send(sender.iss, ack, flags, window, options, b"", receiver.mss, now, connection.ds_field)
     connection.retransmit.arm(now + sender.rtt.rto)
 
 
@@ -231,7 +232,11 @@ def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: 
         options += sack
         mss = min(mss, max(connection.sender.room - len(sack), 1))
     window = receiver.window_field()
-    sent = connection.path.send(seq, receiver.nxt, flags, window, options, payload, mss, now, ecn)
+    urgent = 0
+    if connection.urgency is not None and (urgent := connection.urgency.pointer(seq, connection.sender.una)):
+        flags |= URG
+    tos = connection.ds_field | ecn
+    sent = connection.path.send(seq, receiver.nxt, flags, window, options, payload, mss, now, tos, urgent)
     if sent >= 0:
         receiver.acked = receiver.nxt
         receiver.ack_due = 0

@@ -97,6 +97,11 @@ class Receiver:
         """RCV.WND: how far the offered right edge lies beyond RCV.NXT."""
         return (self.edge - self.nxt) & MASK
 
+    @property
+    def unread(self) -> int:
+        """The sequence number of the octet that the user reads next."""
+        return (self.nxt - self.has_finished - len(self.buffer)) & MASK
+
     def initial_window_field(self) -> int:
         """The window of a SYN, which is never scaled (RFC 7323 2.2)."""
         window = min(self.capacity, _MAXIMUM_FIELD)

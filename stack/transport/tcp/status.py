@@ -48,6 +48,7 @@ class ConnectionInfo:
     pacing_rate: int  # octets a second; 0: not paced
     acknowledged: int  # octets, in all, as is the next
     received: int
+    received_dscp: int  # of the last segment that was acceptable
 
 
 def status_of(connection: "Connection") -> ConnectionInfo:
@@ -86,4 +87,5 @@ def status_of(connection: "Connection") -> ConnectionInfo:
         pacing_rate=sender.pacing_rate,
         acknowledged=sender.board.una,
         received=receiver.delivered,
+        received_dscp=connection.received_tos >> 2,
     )
