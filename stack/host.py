@@ -33,6 +33,7 @@ from stack.link.interface import Interface
 from stack.octets import Octets
 from stack.path import TcpPath
 from stack.transport.flow import FlowKey, Path, RandomSource
+from stack.transport.tcp import expected
 from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.listener import Listener
 from stack.transport.tcp.protocol import Tcp
@@ -315,6 +316,12 @@ class Host:
             _, _, segments, src, dst, src_port, dst_port, seq, ack, flags, window, tos, has_ts, ts_val, ts_ecr,
             options_start, options_length, start, length,
         ) = record  # fmt: skip
+        payload = ring.view[start : start + length] if length else b""
+        connection = self._tcp.find((dst, dst_port, src, src_port)) if has_ts else None
+        if connection is not None and expected.take(
+            connection, flags, seq, ack, window, tos, ts_val, payload, segments, now
+        ):
+            return True
         if not self._ipv4.is_local(dst) or self._ipv4.is_broadcast(src) or self._ipv4.is_local(src):
             return False
         options = NO_OPTIONS
@@ -326,7 +333,6 @@ class Host:
             except MalformedPacket:
                 self.counters["TcpInErrs"] += 1
                 return True
-        payload = ring.view[start : start + length] if length else b""
         segment = Segment(src_port, dst_port, seq, ack, flags, window, payload, options, 0, segments, tos)
         self._tcp.receive(src, dst, segment, now)
         return True

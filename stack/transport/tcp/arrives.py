@@ -10,7 +10,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from stack.clock import MILLISECOND, SECOND, Duration, Instant
-from stack.events import END_OF_STREAM
+from stack.events import END_OF_STREAM, READABLE
 from stack.transport.tcp import handshake, output, timeouts
 from stack.transport.tcp.sack import take_blocks
 from stack.transport.tcp.sequence import MASK, seq_diff, seq_le, seq_lt
@@ -207,7 +207,7 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
     elif _is_duplicate(connection, seg, window):
         _on_duplicate(connection, now)
     if advances:
-        _restart_timer(connection, restarts_timer, now)
+        follow_ack(connection, restarts_timer, now)
     if ack == sender.una:
         sender.update_window(seg.seq, ack, window, advances)
     if seg.flags & ECE and connection.ecn:
@@ -215,8 +215,8 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
     return _after_our_fin(connection, now)
 
 
-def _restart_timer(connection: "Connection", restarts: bool, now: Instant) -> None:
-    """Something new is acknowledged (RFC 6298 5.2, 5.3)."""
+def follow_ack(connection: "Connection", restarts: bool, now: Instant) -> None:
+    """Something new is acknowledged: the retransmission timer (RFC 6298 5.2, 5.3), and who has waited for room."""
     sender = connection.sender
     if sender.una == sender.max:
         connection.retransmit.disarm()
@@ -310,8 +310,7 @@ def _process_text(connection: "Connection", seg: Segment, now: Instant) -> None:
         return  # after the peer's FIN there can be no text; it is ignored
     receiver = connection.receiver
     payload = memoryview(seg.payload)
-    wire_size = -(-len(payload) // seg.segments)
-    receiver.segment_size = max(receiver.segment_size, min(wire_size, receiver.mss))
+    receiver.note_segment(-(-len(payload) // seg.segments))
     seq = seg.seq
     before = seq_diff(receiver.nxt, seq)
     if before > 0:  # its front is old
@@ -346,13 +345,23 @@ def _process_text(connection: "Connection", seg: Segment, now: Instant) -> None:
     receiver.ack_due += receiver.accept(payload)
     if had_gap:
         connection.ack_now = True
-    elif receiver.ack_due >= 2 * receiver.segment_size:
-        # Not left to the end of the batch: the sender's window opens by the acknowledgment (RFC 5681 4.2). A merged
-        # run, however long, has one.
+        connection.post(READABLE)
+    else:
+        follow_text(connection, seg.segments, now)
+
+
+def follow_text(connection: "Connection", segments: int, now: Instant) -> None:
+    """Text has arrived in order: acknowledge it, sooner or later, and tell the application."""
+    receiver = connection.receiver
+    if receiver.ack_due < 2 * receiver.segment_size:
+        if connection.delayed_ack.deadline is None:
+            connection.delayed_ack.arm(now + connection.config.delayed_ack)
+    elif segments > 1:
+        connection.ack_now = True  # one for all runs of a batch, and with the window that reading them opens
+    else:
+        # Not left to the end of the batch: the sender's window opens by the acknowledgment (RFC 5681 4.2).
         output.send_ack(connection, now)
-    elif connection.delayed_ack.deadline is None:
-        connection.delayed_ack.arm(now + connection.config.delayed_ack)
-    connection.on_readable()
+    connection.post(READABLE)
 
 
 def _process_fin(connection: "Connection", seg: Segment, now: Instant) -> None:

@@ -14,25 +14,26 @@ from stack.octets import Octets
 from stack.transport.tcp.memory import Memory
 
 _GATHER_BELOW: Final = 2048
+_LARGE: Final = 16384
 _COMPACT_AT: Final = 64
 _NOBODYS: Final = Memory(0, Counters())  # where it does not count what is held
 
 
 class SendBuffer:
-    """Written and not yet acknowledged; offset 0 is the first unacknowledged octet (SND.UNA)."""
+    """Written and not yet acknowledged: the octets of the stream from offset `start` (SND.UNA) to `end`."""
 
-    __slots__ = ("_chunks", "_end", "_first", "_memory", "_start", "_starts")
+    __slots__ = ("_chunks", "_first", "_memory", "_starts", "end", "start")
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._chunks: list[bytes] = []
         self._starts: list[int] = []  # of each chunk, in octets since the connection was opened
         self._first = 0  # index of the first chunk still needed
-        self._start = 0
-        self._end = 0
+        self.start = 0
+        self.end = 0
 
     def __len__(self) -> int:
-        return self._end - self._start
+        return self.end - self.start
 
     def append(self, data: Octets) -> None:
         """Add `data` at the end; mutable buffers are copied."""
@@ -43,16 +44,15 @@ class SendBuffer:
             chunks[-1] += bytes(data)
         else:
             chunks.append(bytes(data))
-            self._starts.append(self._end)
-        self._end += len(data)
+            self._starts.append(self.end)
+        self.end += len(data)
         self._memory.used += len(data)
 
     def peek(self, offset: int, length: int) -> Octets:
-        """`length` octets from `offset`, without a copy where they lie in one chunk."""
-        position = self._start + offset
-        index = bisect_right(self._starts, position) - 1
+        """`length` octets from `offset` of the stream, without a copy where they lie in one chunk."""
+        index = bisect_right(self._starts, offset) - 1
         chunk = self._chunks[index]
-        begin = position - self._starts[index]
+        begin = offset - self._starts[index]
         if begin + length <= len(chunk):
             return chunk if length == len(chunk) else memoryview(chunk)[begin : begin + length]
         parts = [memoryview(chunk)[begin:]]
@@ -65,13 +65,18 @@ class SendBuffer:
 
     def drop(self, count: int) -> None:
         """Forget the first `count` octets: they are acknowledged."""
-        self._start += count
+        self.start = start = self.start + count
         self._memory.used -= count
         chunks, starts, first = self._chunks, self._starts, self._first
-        while first < len(chunks) and starts[first] + len(chunks[first]) <= self._start:
+        if start == self.end:
+            chunks.clear()
+            starts.clear()
+            self._first = 0
+            return
+        while starts[first] + len(chunks[first]) <= start:
             chunks[first] = b""
             first += 1
-        if first == len(chunks) or first >= _COMPACT_AT:
+        if first >= _COMPACT_AT:
             del chunks[:first], starts[:first]
             first = 0
         self._first = first
@@ -82,17 +87,17 @@ class SendBuffer:
 
 
 class ReceiveBuffer:
-    """Arrived in order and not yet read."""
+    """Arrived in order and not yet read: `size` octets."""
 
-    __slots__ = ("_chunks", "_memory", "_size")
+    __slots__ = ("_chunks", "_memory", "size")
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._chunks: deque[bytes] = deque()
-        self._size = 0
+        self.size = 0
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def append(self, data: Octets) -> None:
         """Add a copy of `data`: it lies in a frame ring that is about to be used again."""
@@ -101,16 +106,17 @@ class ReceiveBuffer:
             chunks[-1] += bytes(data)
         else:
             chunks.append(bytes(data))
-        self._size += len(data)
+        self.size += len(data)
         self._memory.used += len(data)
 
     def read(self, limit: int) -> bytes:
-        """Take up to `limit` octets."""
+        """Take up to `limit` octets: of what came as one large piece that alone, which spares a copy."""
         chunks = self._chunks
-        if len(chunks) == 1 and self._size <= limit:
-            self._memory.used -= self._size
-            self._size = 0
-            return chunks.popleft()
+        if chunks and (len(chunks) == 1 or len(chunks[0]) >= _LARGE) and len(chunks[0]) <= limit:
+            chunk = chunks.popleft()
+            self._memory.used -= len(chunk)
+            self.size -= len(chunk)
+            return chunk
         parts = []
         taken = 0
         while chunks and taken < limit:
@@ -121,17 +127,17 @@ class ReceiveBuffer:
                 chunk = chunk[:cut]
             parts.append(chunk)
             taken += len(chunk)
-        self._size -= taken
+        self.size -= taken
         self._memory.used -= taken
         return b"".join(parts)
 
     def disown(self) -> None:
         """The connection is over: what can still be read is the application's, whether or not it ever reads it."""
-        self._memory.used -= self._size
+        self._memory.used -= self.size
         self._memory = _NOBODYS
 
     def clear(self) -> None:
         """Forget everything."""
         self._chunks.clear()
-        self._memory.used -= self._size
-        self._size = 0
+        self._memory.used -= self.size
+        self.size = 0

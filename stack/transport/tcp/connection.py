@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stack.clock import Instant, Timer
 from stack.config import TcpConfig, check_dscp
 from stack.counters import Counters
-from stack.events import CLOSED, READABLE, WRITABLE, Handler
+from stack.events import CLOSED, WRITABLE, Handler
 from stack.octets import Octets
 from stack.transport.flow import FlowKey, Path
 from stack.transport.tcp import output, timeouts
@@ -191,7 +191,7 @@ class Connection:
     def read(self, limit: int, now: Instant) -> bytes:
         """RECEIVE: up to `limit` octets; b"" when there are none (see at_end_of_stream). Raises the error."""
         receiver = self.receiver
-        if receiver.buffer:
+        if receiver.buffer.size:
             data = receiver.buffer.read(limit)
             receiver.on_read(len(data), self.sender.recovery.rack.min_rtt or 0, now)
             if self.urgency is not None:
@@ -314,7 +314,9 @@ class Connection:
 
     def retransmission_deadline(self, now: Instant) -> Instant:
         """When to retransmit, or to give up if that is earlier."""
-        return min(now + self.sender.rtt.rto, max(timeouts.give_up_at(self), now + 1))
+        at = now + self.sender.rtt.rto
+        end = timeouts.give_up_at(self)
+        return at if at < end else max(end, now + 1)
 
     def schedule_loss_timers(self, again: Instant | None, now: Instant) -> None:
         """After an acknowledgment: RACK looks for losses `again`, or a tail loss probe follows (RFC 8985 7.2)."""
@@ -328,15 +330,15 @@ class Connection:
 
     def schedule_tail_probe(self, now: Instant) -> None:
         """Probe when the tail of the flight stays unanswered for two round trips."""
-        sender = self.sender
+        sender, timer = self.sender, self.tail_timer
         if sender.board.pipe and sender.recovery.may_probe_tail:
-            if self.tail_timer is None:
-                self.tail_timer = self.tcp.timer(self._on_tail)
+            if timer is None:
+                timer = self.tail_timer = self.tcp.timer(self._on_tail)
             at = now + sender.tail_probe_timeout()
             timeout = self.retransmit.deadline
-            self.tail_timer.arm(at if timeout is None else min(at, timeout))
-        elif self.tail_timer is not None:
-            self.tail_timer.disarm()
+            timer.arm(at if timeout is None or at < timeout else timeout)
+        elif timer is not None and timer.deadline is not None:
+            timer.disarm()
 
     def pace(self, at: Instant) -> None:
         """Go on sending at `at`."""
@@ -350,13 +352,13 @@ class Connection:
             self.wants_to_write = False
             self.post(WRITABLE)
 
-    def on_readable(self) -> None:
-        """Octets have arrived in order."""
-        self.post(READABLE)
-
     def _room(self) -> int:
-        held = len(self.sender.buffer)
-        return max(min(self.sender.capacity - held, self.tcp.memory.room(held)), 0)
+        sender, memory = self.sender, self.tcp.memory
+        held = sender.buffer.end - sender.buffer.start
+        room = sender.capacity - held
+        if room > memory.limit - memory.used:
+            room = min(room, memory.room(held))
+        return room if room > 0 else 0
 
     def _check_open(self) -> None:
         if self.error is not None:

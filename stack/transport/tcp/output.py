@@ -47,27 +47,39 @@ def transmit(connection: "Connection", now: Instant) -> bool:
         on_path_mtu(connection, now)
     if connection.sack:
         sender.leave_room(connection.receiver.sack_length(_sack_room(connection)))
-    while (delay := sender.pacing_delay(now)) == 0:
-        record = None if sender.recovery.prefers_new_data and sender.unsent > 0 else sender.board.first_lost
-        if record is not None:
-            length = sender.repeat_length(record)
-            if not length:
+    before = sender.board.end
+    has_room = _send_pending(connection, now)
+    if sender.board.end != before:
+        connection.schedule_tail_probe(now)
+    return has_room
+
+
+def _send_pending(connection: "Connection", now: Instant) -> bool:
+    sender = connection.sender
+    while sender.has_pending:
+        if sender.pacing_rate and (delay := sender.pacing_delay(now)):
+            connection.pace(now + delay)
+            break
+        if sender.board.lost and not (sender.recovery.prefers_new_data and sender.unsent > 0):
+            record = sender.board.first_lost
+            length = sender.repeat_length(record) if record is not None else 0
+            if record is None or not length:
                 break
             if not _repeat(connection, record, length, now):
                 return False
             continue
         allowed = sender.may_send(connection.nodelay)
         if allowed is None:
-            if sender.unsent <= 0 and sender.board.pipe < sender.congestion.cwnd:
-                sender.note_application_limit()
             break
         length, fin = allowed
         sent = _send_text(connection, length, fin, now)
         if sent < length:  # -1 even for a FIN alone
             return False
-    if delay and sender.has_pending:
-        connection.pace(now + delay)
-    if connection.retransmit.deadline is None and sender.has_pending and sender.una != sender.iss:
+    else:
+        if sender.board.pipe < sender.congestion.cwnd:
+            sender.note_application_limit()
+        return True
+    if connection.retransmit.deadline is None and sender.una != sender.iss:
         connection.probing = True
         sender.probes = 0
         connection.retransmit.arm(now + sender.rtt.rto)
@@ -94,8 +106,7 @@ def send_tail_probe(connection: "Connection", now: Instant) -> None:
     """A new segment, or the last one again, so that the peer says what it has (RFC 8985 7.3)."""
     sender = connection.sender
     board = sender.board
-    window = sender.wnd - ((sender.nxt - sender.base) & MASK)
-    length = min(sender.unsent, sender.mss, window)
+    length = min(sender.unsent, sender.mss, sender.wnd - (board.end - board.una))
     if length > 0:
         if _send_text(connection, length, False, now) < 0:
             return
@@ -109,7 +120,7 @@ def send_probe(connection: "Connection", now: Instant) -> None:
     """Probe a closed window with an octet beyond it, or fill one too small for a segment (RFC 9293 3.8.6.1)."""
     sender = connection.sender
     start, length, fin = sender.probe()
-    payload = sender.buffer.peek(start - sender.board.una, length) if length else b""
+    payload = sender.buffer.peek(start, length) if length else b""
     if _send(connection, sender.seq_at(start), ACK | (FIN if fin else PSH), payload, now) >= 0:
         connection.counters["TcpZeroWindowProbes"] += 1
         sender.on_probe(start, length + fin, now)
@@ -179,7 +190,7 @@ def on_path_mtu(connection: "Connection", now: Instant) -> None:
 
 def _send_text(connection: "Connection", length: int, fin: bool, now: Instant) -> int:
     sender = connection.sender
-    payload: Octets = sender.buffer.peek((sender.nxt - sender.base) & MASK, length) if length else b""
+    payload: Octets = sender.buffer.peek(sender.board.end, length) if length else b""
     flags = ACK
     if length == sender.unsent:
         flags |= (PSH if length else 0) | (FIN if fin else 0)
@@ -191,7 +202,6 @@ def _send_text(connection: "Connection", length: int, fin: bool, now: Instant) -
     sender.reductions_told = sender.recovery.reductions
     connection.counters["TcpOutSegs"] += -(-sent // sender.mss) or 1
     sender.on_sent(sent + (fin and sent == length), now)
-    connection.schedule_tail_probe(now)
     if connection.retransmit.deadline is None or connection.probing:
         connection.probing = False
         connection.retransmit.arm(connection.retransmission_deadline(now))
@@ -204,7 +214,7 @@ def _repeat(connection: "Connection", record: Sent, length: int, now: Instant) -
     offset = record.start - sender.board.una
     text = min(length, len(sender.buffer) - offset)  # the rest is the FIN
     fin = text < length
-    payload = sender.buffer.peek(offset, text) if text else b""
+    payload = sender.buffer.peek(record.start, text) if text else b""
     flags = ACK | (FIN if fin else 0) | (PSH if text and offset + text == len(sender.buffer) else 0)
     sent = _send(connection, sender.seq_at(record.start), flags, payload, now)
     if sent < 0:
@@ -241,7 +251,8 @@ def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: 
         receiver.acked = receiver.nxt
         receiver.ack_due = 0
         connection.ack_now = False
-        connection.delayed_ack.disarm()
+        if connection.delayed_ack.deadline is not None:
+            connection.delayed_ack.disarm()
     return sent
 
 

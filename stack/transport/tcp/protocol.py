@@ -107,6 +107,10 @@ class Tcp:
 
     # What arrives
 
+    def find(self, key: tuple[int, int, int, int]) -> Connection | None:
+        """The connection of a FlowKey, or of the bare tuple."""
+        return self._connections.get(key)
+
     def receive(self, src: Ipv4Address, dst: Ipv4Address, seg: Segment, now: Instant) -> None:
         """A segment with a right checksum, for an address of ours (RFC 9293 3.10.7)."""
         connection = self._connections.get((dst, seg.dst_port, src, seg.src_port))

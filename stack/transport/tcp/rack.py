@@ -55,6 +55,13 @@ class Rack:
         self._sent_at, self._end = newest.sent_at, delivered.newest_end
         self.rtt = rtt
 
+    def on_delivered_in_order(self, sent_at: Instant, una: int, now: Instant) -> None:
+        """The same for what was sent once, at `sent_at`, and is delivered up to `una` without a gap."""
+        self._fack = una
+        if sent_at > self._sent_at or (sent_at == self._sent_at and una > self._end):
+            self._sent_at, self._end = sent_at, una
+            self.rtt = now - sent_at
+
     def on_dsack(self, una: int, nxt: int) -> None:
         """Step 4: something was sent twice in vain, so wait longer; once a round trip is enough."""
         if self._dsack_round is not None and una >= self._dsack_round:

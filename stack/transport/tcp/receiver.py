@@ -15,7 +15,7 @@ from stack.octets import Octets
 from stack.transport.tcp.buffers import ReceiveBuffer
 from stack.transport.tcp.memory import RESERVE, Memory
 from stack.transport.tcp.reassembly import Reassembly
-from stack.transport.tcp.sequence import MASK, seq_diff, seq_lt
+from stack.transport.tcp.sequence import MASK, seq_diff
 from stack.wire import tcp_options
 from stack.wire.tcp_options import TcpOptions
 
@@ -116,8 +116,12 @@ class Receiver:
 
     def wants_to_update(self) -> bool:
         """Whether the application has read enough for a window update of its own to be worth sending."""
-        gain = (self._field() << self.shift) - self.window
-        return gain >= min(self.capacity // 2, 2 * self.mss) or (gain > 0 and self.window < self.mss)
+        window = (self.edge - self.nxt) & MASK
+        worth = min(self.capacity // 2, 2 * self.mss)
+        if window >= self.mss and self.capacity - self.buffer.size + (1 << self.shift) - window < worth:
+            return False
+        gain = (self._field() << self.shift) - window
+        return gain >= worth or (gain > 0 and window < self.mss)
 
     def on_read(self, octets: int, rtt: Duration, now: Instant) -> None:
         """The application has read `octets`; grow so that what it reads in a round trip fills half of the buffer.
@@ -134,6 +138,11 @@ class Receiver:
             self._read_before, self._read = self._read, 0
             self._round_at = now
 
+    def note_segment(self, size: int) -> None:
+        """A segment carried `size` octets of text."""
+        if size > self.segment_size:
+            self.segment_size = min(size, self.mss)
+
     def insert(self, seq: int, payload: Octets) -> bool:
         """Keep octets that arrived ahead of RCV.NXT; False when there are too many holes, or is too little memory."""
         reassembly = self._reserve(self.capacity + self._slack + _MAXIMUM_FIELD)
@@ -149,6 +158,11 @@ class Receiver:
     def note_duplicate(self, seq: int, length: int) -> None:
         """`length` octets from `seq` on have arrived once more; the next acknowledgment tells (RFC 2883 4)."""
         self._duplicate = (seq, (seq + length) & MASK)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a gap, a duplicate or a FIN waits for something."""
+        return self._reassembly is not None or self._duplicate is not None or self.fin_at is not None
 
     @property
     def has_news(self) -> bool:
@@ -249,21 +263,21 @@ class Receiver:
         return self._reassembly
 
     def _field(self) -> int:
-        window = self.window
-        free = max(self.capacity - len(self.buffer), 0)
-        if self._memory.is_tight:
-            free = min(free, max(window, RESERVE - len(self.buffer)))
-        if free - window >= min(self.capacity // 2, self.mss):
+        window = (self.edge - self.nxt) & MASK
+        capacity, shift, memory = self.capacity, self.shift, self._memory
+        free = max(capacity - self.buffer.size, 0)
+        if memory.is_tight:
+            free = min(free, max(window, RESERVE - self.buffer.size))
+        if free - window >= min(capacity // 2, self.mss):
             window = free
-        scale = 1 << self.shift
-        field = (window + scale - 1) >> self.shift
-        if field << self.shift > free + self._slack:
-            field = window >> self.shift
-        return min(field, _MAXIMUM_FIELD)
+        field = (window + (1 << shift) - 1) >> shift
+        if field << shift > free + self._slack:
+            field = window >> shift
+        return field if field < _MAXIMUM_FIELD else _MAXIMUM_FIELD
 
     def _offer(self, window: int) -> None:
         edge = (self.nxt + window) & MASK
-        if seq_lt(self.edge, edge):
+        if (self.edge - edge) & MASK > MASK >> 1:  # seq_lt
             self.edge = edge
 
 

@@ -76,6 +76,12 @@ class Recovery:
         return self.phase is Phase.RECOVERY
 
     @property
+    def is_calm(self) -> bool:
+        """Whether there is nothing to find out, and SACK would tell if there were."""
+        is_open = self.phase is Phase.OPEN and self.has_sack
+        return is_open and self._frto is Frto.OFF and self._tail_probe is None
+
+    @property
     def prefers_new_data(self) -> bool:
         """Whether F-RTO wants to see new data go before more is sent again."""
         return self._frto is Frto.SECOND

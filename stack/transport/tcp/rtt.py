@@ -9,22 +9,21 @@ _GRANULARITY: Final = 1 * MILLISECOND  # G of RFC 6298; our clock is finer, the 
 
 
 class RttEstimator:
-    """SRTT, RTTVAR and RTO, in nanoseconds; `srtt` is None before the first sample."""
+    """SRTT, RTTVAR and RTO, in nanoseconds; `srtt` is None before the first sample.
 
-    __slots__ = ("_maximum", "_minimum", "backoff", "base_rto", "rttvar", "srtt")
+    `rto` is the timeout to use now, back-off included (5.5), bounded (2.5).
+    """
+
+    __slots__ = ("_base_rto", "_maximum", "_minimum", "backoff", "rto", "rttvar", "srtt")
 
     def __init__(self, config: TcpConfig) -> None:
         self._minimum = config.minimum_rto
         self._maximum = config.maximum_rto
         self.srtt: Duration | None = None
         self.rttvar: Duration = 0
-        self.base_rto: Duration = config.initial_rto
+        self._base_rto: Duration = config.initial_rto
         self.backoff = 0  # how often the RTO has been doubled since the last sample
-
-    @property
-    def rto(self) -> Duration:
-        """The timeout to use now, back-off included (5.5), bounded (2.5)."""
-        return min(self.base_rto << self.backoff, self._maximum)
+        self.rto: Duration = min(config.initial_rto, config.maximum_rto)
 
     def sample(self, rtt: Duration) -> None:
         """Take a measurement of a segment that was not retransmitted (Karn's rule), or of a time stamp (2.2, 2.3)."""
@@ -36,15 +35,17 @@ class RttEstimator:
             self.srtt += (rtt - self.srtt) // 8
         # As Linux does, the minimum bounds the variance term and not the sum: RTTVAR decays to nothing on a steady
         # path, and a timeout just above SRTT would fire at the first delayed acknowledgment.
-        self.base_rto = min(self.srtt + max(4 * self.rttvar, _GRANULARITY, self._minimum), self._maximum)
+        self.rto = self._base_rto = min(self.srtt + max(4 * self.rttvar, _GRANULARITY, self._minimum), self._maximum)
         self.backoff = 0
 
     def back_off(self) -> None:
         """Double the timeout after it has fired (5.5)."""
-        if self.base_rto << self.backoff < self._maximum:
+        if self.rto < self._maximum:
             self.backoff += 1
+            self.rto = min(self._base_rto << self.backoff, self._maximum)
 
     def after_syn_timeout(self, initial_rto: Duration) -> None:
         """Start the data phase at 3 s when the SYN itself timed out (5.7)."""
-        self.base_rto = max(self.base_rto, initial_rto)
+        self._base_rto = max(self._base_rto, initial_rto)
+        self.rto = min(self._base_rto, self._maximum)
         self.backoff = 0

@@ -226,6 +226,35 @@ class Scoreboard:
         if una > self.highest:
             self.highest = una
 
+    def newest_in_order(self, una: int) -> Sent | None:
+        """The last record with octets below `una`, if nothing is missing and all below `una` was sent just once."""
+        if self.sacked or self.lost or self.highest != self.una or una > self.end:
+            return None
+        records, index = self._records, self._first
+        while (record := records[index]).end < una:
+            if record.retransmitted:
+                return None
+            index += 1
+        return None if record.retransmitted else record
+
+    def on_ack_in_order(self, una: int) -> None:
+        """Everything below `una` is acknowledged, where newest_in_order() has found a record; `delivered` stays."""
+        records, first = self._records, self._first
+        self.una = self.highest = una
+        if una == self.end:
+            records.clear()
+            self._first = 0
+            self.oldest = self.newest = None
+            return
+        while (record := records[first]).end <= una:
+            self._unlink(record)
+            first += 1
+        record.start = max(record.start, una)
+        if first >= _COMPACT_AT:
+            del records[:first]
+            first = 0
+        self._first = first
+
     def on_sack(self, start: int, end: int) -> None:
         """[start, end) is selectively acknowledged; it lies between SND.UNA and what was sent."""
         records = self._records

@@ -96,15 +96,13 @@ class Sender:
     @property
     def unsent(self) -> int:
         """Octets from SND.NXT to the end of the buffer; -1 once the FIN has been sent."""
-        return len(self.buffer) - ((self.nxt - self.base) & MASK)
+        return self.buffer.end - self.board.end
 
     @property
     def has_pending(self) -> bool:
         """Whether there is something that is to be sent, for the first time or again."""
-        if self.board.lost:
-            return True
-        unsent = self.unsent
-        return unsent > 0 or (unsent == 0 and self.fin_queued)
+        unsent = self.buffer.end - self.board.end
+        return unsent > 0 or self.board.lost > 0 or (unsent == 0 and self.fin_queued)
 
     def repeat_length(self, record: Sent) -> int:
         """How much of `record`, which is lost, may be sent again now; 0: nothing."""
@@ -123,13 +121,13 @@ class Sender:
 
         Silly window avoidance of RFC 9293 3.8.6.2.1 with Nagle's rule of 3.7.4; whole segments, many at once.
         """
-        unsent = self.unsent
+        board, mss = self.board, self.mss
+        unsent = self.buffer.end - board.end
         fin = self.fin_queued and not self.fin_acked and unsent >= 0
         if unsent <= 0 and not fin:
             return None
-        window = self.wnd - ((self.nxt - self.base) & MASK)
-        mss = self.mss
-        allowed = self.congestion.cwnd + self.recovery.allowance(mss) - self.board.pipe
+        window = self.wnd - (board.end - board.una)
+        allowed = self.congestion.cwnd + self.recovery.allowance(mss) - board.pipe
         length = min(unsent, window, allowed, max(self._burst() // mss, 1) * mss)
         idle = self.nxt == self.una
         if length >= mss:
@@ -234,6 +232,34 @@ class Sender:
             self.fin_acked = True
         self._progress(now)
 
+    def take_ack(self, newest: Sent, acked: int, ack: int, now: Instant) -> None:
+        """`ack` acknowledges `acked` octets; nothing is missing, and `newest` is the last of their records.
+
+        It is on_ack() and finish_ack(), and what loss recovery and congestion control make of it, where all of that
+        has one outcome.
+        """
+        board, sample = self.board, self.sample
+        sample.now = now
+        sample.flight = board.end - board.una
+        sample.is_cwnd_limited = board.una < self.cwnd_limited_until
+        una = board.una + acked
+        self.buffer.drop(acked)
+        board.on_ack_in_order(una)
+        self.una = self.base = ack
+        self._progress(now)
+        sample.newly_delivered = sample.acked = acked
+        sample.una = una
+        sample.nxt = board.end
+        sample.lost = 0
+        sample.in_recovery = False
+        sample.rtt = max(now - newest.sent_at, 1)
+        self._take_rtt(sample.rtt, now)
+        self._measure_rate(sample, newest, acked)
+        sample.is_paced = self._paces and (self.rtt.srtt or 0) >= _PACED_RTT
+        self.recovery.rack.on_delivered_in_order(newest.sent_at, una, now)
+        self.congestion.on_ack(sample)
+        self.follow_cwnd()
+
     def finish_ack(self, echoed: Duration | None) -> AckSample:
         """What the acknowledgment has told; `echoed` is the round-trip time by its time stamp."""
         sample, delivered = self.sample, self.board.delivered
@@ -244,14 +270,15 @@ class Sender:
         sample.nxt = self.board.end
         sample.lost = 0
         sample.rtt = None
-        sample.delivery_rate = 0
+        sample.interval = 0
         if delivered.original is not None and not delivered.has_repeats:
             sample.rtt = max(now - delivered.original.sent_at, 1)
             self._take_rtt(sample.rtt, now)
         elif echoed is not None and delivered.octets and not self._is_stale(echoed, now):
             # The clock of time stamps ticks once a millisecond: only what the finer one cannot tell is asked of it.
             self.rtt.sample(max(echoed, MILLISECOND))
-        self._measure_rate(sample)
+        if delivered.newest is not None:
+            self._measure_rate(sample, delivered.newest, delivered.octets)
         sample.is_paced = self._paces and (self.rtt.srtt or 0) >= _PACED_RTT
         sample.in_recovery = self.recovery.active
         return sample
@@ -367,22 +394,17 @@ class Sender:
         record.first_sent_at = self.first_sent_at
         record.is_app_limited = self.app_limited_until > self.delivered
 
-    def _measure_rate(self, sample: AckSample) -> None:
-        """The delivery rate (draft-cheng-iccrg-delivery-rate-estimation 3.3)."""
-        delivered = self.board.delivered
-        newest = delivered.newest
-        if newest is None:
-            return
+    def _measure_rate(self, sample: AckSample, newest: Sent, octets: int) -> None:
+        """The delivery rate, now that `octets` are delivered (draft-cheng-iccrg-delivery-rate-estimation 3.3)."""
         now = sample.now
-        self.delivered += delivered.octets
+        self.delivered += octets
         self.delivered_at = now
         self.first_sent_at = newest.sent_at
         sample.delivered = self.delivered
         sample.prior_delivered = newest.delivered
         sample.is_app_limited = newest.is_app_limited
         interval = max(newest.sent_at - newest.first_sent_at, now - newest.delivered_at)
-        if interval >= (self.recovery.rack.min_rtt or 1):
-            sample.delivery_rate = (self.delivered - newest.delivered) * SECOND // interval
+        sample.interval = interval if interval >= (self.recovery.rack.min_rtt or 1) else 0
 
     def _take_rtt(self, rtt: Duration, now: Instant) -> None:
         self.rtt.sample(rtt)
