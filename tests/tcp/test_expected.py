@@ -28,7 +28,7 @@ class Tap:
             self.frames += [(now, bytes(frame)) for frame in frames]
 
 
-PARTS = ("sender", "receiver", "recovery", "rack", "board", "rtt", "congestion", "_hystart", "timestamps")
+PARTS = ("sender", "receiver", "recovery", "rack", "board", "rtt", "congestion", "_hystart", "timestamps", "rate")
 
 
 def state_of(part):

@@ -63,6 +63,7 @@ def take(
         arrives.follow_ack(connection, True, now)
         connection.schedule_loss_timers(None, now)
     connection.heard_at = now
+    connection.received_tos = tos
     connection.keep_alive_probes = 0
     sender.update_window(seq, ack, window << sender.shift, acked > 0)
     if (receiver.acked - seq) & MASK < _HALF:

@@ -14,6 +14,7 @@ from stack.clock import MILLISECOND, SECOND, Duration, Instant
 from stack.config import TcpConfig
 from stack.transport.tcp.buffers import SendBuffer
 from stack.transport.tcp.congestion import AckSample, congestion_control
+from stack.transport.tcp.delivery_rate import DeliveryRate
 from stack.transport.tcp.memory import Memory
 from stack.transport.tcp.recovery import Recovery
 from stack.transport.tcp.rtt import RttEstimator
@@ -38,11 +39,10 @@ class Sender:
     """
 
     __slots__ = (
-        "_memory", "_most", "_paces", "app_limited_until", "base", "board", "buffer", "capacity", "congestion",
-        "cwnd_limited_until", "delivered", "delivered_at", "fin_acked", "fin_queued", "first_sent_at", "iss",
-        "last_sent_at", "max", "max_wnd", "mss", "nxt", "pace_at", "pacing_rate", "probes", "progress_at", "recovery",
-        "reductions_told", "retransmissions", "retransmitted", "room", "rtt", "sample", "shift", "una", "wl1", "wl2",
-        "wnd",
+        "_memory", "_most", "_paces", "base", "board", "buffer", "capacity", "congestion", "cwnd_limited_until",
+        "fin_acked", "fin_queued", "iss", "last_sent_at", "max", "max_wnd", "mss", "nxt", "pace_at", "pacing_rate",
+        "probes", "progress_at", "rate", "recovery", "reductions_told", "retransmissions", "retransmitted", "room",
+        "rtt", "sample", "shift", "una", "wl1", "wl2", "wnd",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int, mss: int, memory: Memory, now: Instant) -> None:
@@ -73,11 +73,7 @@ class Sender:
         self.reductions_told = 0  # of cwnd, by CWR (RFC 3168 6.1.2)
         self.pacing_rate = 0  # octets a second; 0: as fast as cwnd allows
         self.pace_at = now  # when the next segment may go, where the rate is paced
-        # C.delivered and its companions (draft-cheng-iccrg-delivery-rate-estimation 3.2)
-        self.delivered = 0
-        self.delivered_at = now
-        self.first_sent_at = now
-        self.app_limited_until = 0
+        self.rate = DeliveryRate(now)
         self.cwnd_limited_until = 0  # what lies before this offset was sent when cwnd was used up
 
     def seq_at(self, offset: int) -> int:
@@ -165,12 +161,12 @@ class Sender:
         """`length` of sequence space went from SND.NXT."""
         board = self.board
         if not board.pipe:
-            self.first_sent_at = self.delivered_at = now
+            self.rate.restart(now)
             if self.max == self.una:
                 self.progress_at = now
         record = board.on_sent(length, now)
         if record.end - record.start == length:
-            self._note_delivered(record)
+            self.rate.on_sent(record)
         if board.pipe + self.mss > self.congestion.cwnd:
             self.cwnd_limited_until = board.end
         self.nxt = (self.nxt + length) & MASK
@@ -185,14 +181,14 @@ class Sender:
         record = board.on_retransmitted(record, length, now)
         if board.pipe + self.mss > self.congestion.cwnd:
             self.cwnd_limited_until = max(self.cwnd_limited_until, record.end)
-        self._note_delivered(record)
+        self.rate.on_sent(record)
         self.retransmitted += length
         self.recovery.on_retransmitted(length, now)
         self._on_any_sent(length, now)
 
     def note_application_limit(self) -> None:
         """There is nothing to send, and cwnd would have allowed it: the delivery rate will say little of the path."""
-        self.app_limited_until = self.delivered + self.board.pipe or 1
+        self.rate.on_application_limit(self.board.pipe)
 
     def is_acceptable_ack(self, ack: int) -> bool:
         """Whether SND.UNA < SEG.ACK =< SND.NXT (the octets of a probe included)."""
@@ -254,7 +250,7 @@ class Sender:
         sample.in_recovery = False
         sample.rtt = max(now - newest.sent_at, 1)
         self._take_rtt(sample.rtt, now)
-        self._measure_rate(sample, newest, acked)
+        self.rate.measure(sample, newest, acked, self.recovery.rack.min_rtt or 1)
         sample.is_paced = self._paces and (self.rtt.srtt or 0) >= _PACED_RTT
         self.recovery.rack.on_delivered_in_order(newest.sent_at, una, now)
         self.congestion.on_ack(sample)
@@ -270,7 +266,7 @@ class Sender:
         sample.nxt = self.board.end
         sample.lost = 0
         sample.rtt = None
-        sample.interval = 0
+        sample.delivery_rate = 0
         if delivered.original is not None and not delivered.has_repeats:
             sample.rtt = max(now - delivered.original.sent_at, 1)
             self._take_rtt(sample.rtt, now)
@@ -278,7 +274,7 @@ class Sender:
             # The clock of time stamps ticks once a millisecond: only what the finer one cannot tell is asked of it.
             self.rtt.sample(max(echoed, MILLISECOND))
         if delivered.newest is not None:
-            self._measure_rate(sample, delivered.newest, delivered.octets)
+            self.rate.measure(sample, delivered.newest, delivered.octets, self.recovery.rack.min_rtt or 1)
         sample.is_paced = self._paces and (self.rtt.srtt or 0) >= _PACED_RTT
         sample.in_recovery = self.recovery.active
         return sample
@@ -387,24 +383,6 @@ class Sender:
         if self.pacing_rate:
             # A timer that fires late leaves credit, or the rate would never be reached.
             self.pace_at = max(self.pace_at, now - _PACED_CREDIT) + length * SECOND // self.pacing_rate
-
-    def _note_delivered(self, record: Sent) -> None:
-        record.delivered = self.delivered
-        record.delivered_at = self.delivered_at
-        record.first_sent_at = self.first_sent_at
-        record.is_app_limited = self.app_limited_until > self.delivered
-
-    def _measure_rate(self, sample: AckSample, newest: Sent, octets: int) -> None:
-        """The delivery rate, now that `octets` are delivered (draft-cheng-iccrg-delivery-rate-estimation 3.3)."""
-        now = sample.now
-        self.delivered += octets
-        self.delivered_at = now
-        self.first_sent_at = newest.sent_at
-        sample.delivered = self.delivered
-        sample.prior_delivered = newest.delivered
-        sample.is_app_limited = newest.is_app_limited
-        interval = max(newest.sent_at - newest.first_sent_at, now - newest.delivered_at)
-        sample.interval = interval if interval >= (self.recovery.rack.min_rtt or 1) else 0
 
     def _take_rtt(self, rtt: Duration, now: Instant) -> None:
         self.rtt.sample(rtt)

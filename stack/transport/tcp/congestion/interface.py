@@ -7,7 +7,7 @@ was a loss, and how cwnd moves while it is repaired (RFC 9937). All sizes are in
 from dataclasses import dataclass
 from typing import Protocol
 
-from stack.clock import SECOND, Duration, Instant
+from stack.clock import Duration, Instant
 
 
 @dataclass(slots=True)
@@ -28,16 +28,11 @@ class AckSample:
     rtt: Duration | None = None  # of the segment acknowledged last, None where it is not known
     delivered: int = 0  # octets delivered since the connection was opened
     prior_delivered: int = 0  # the same at the time when the newest segment that this acknowledges was sent
-    interval: Duration = 0  # in which what lies between the two was delivered; 0: not known
+    delivery_rate: int = 0  # octets a second, from the two; 0: not known
     is_app_limited: bool = False  # the application, not the network, bounded that rate
     lost: int = 0  # octets declared lost since the last sample
     in_recovery: bool = False
     is_paced: bool = False  # segments are spread over the round trip
-
-    @property
-    def delivery_rate(self) -> int:
-        """Octets a second; 0: not known."""
-        return (self.delivered - self.prior_delivered) * SECOND // self.interval if self.interval else 0
 
 
 class CongestionControl(Protocol):
