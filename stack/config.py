@@ -99,6 +99,8 @@ class TcpConfig:
     maximum_rto: Duration = 60 * SECOND  # RFC 6298 2.5
     retransmit_r1: int = 3  # retransmissions after which the next hop is doubted (RFC 9293 3.8.3)
     user_timeout: Duration | None = 924 * SECOND  # R2 for data (RFC 9293 3.8.3: at least 100 s); None: for ever
+    user_timeout_option: bool = False  # tell the peer of it, and adopt what he says (RFC 5482)
+    user_timeout_limits: tuple[Duration, Duration] = (100 * SECOND, 3600 * SECOND)  # between these (RFC 5482 3.1)
     syn_timeout: Duration = 190 * SECOND  # R2 for a SYN (RFC 9293 MUST-23: at least 3 minutes)
     syn_received_timeout: Duration = 63 * SECOND  # as Linux's five SYN-ACK retransmissions
     keep_alive: bool = False  # RFC 9293 MUST-25

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from stack import fastpath
 from stack.addresses import UNSPECIFIED, Ipv4Address, show_ipv4
-from stack.clock import Instant, Timer, TimerQueue
+from stack.clock import Duration, Instant, Timer, TimerQueue
 from stack.config import HostConfig, TcpConfig
 from stack.counters import Counters
 from stack.errors import ChecksumMismatch, MalformedPacket
@@ -202,10 +202,16 @@ class Host:
         self._now = now
         connection.shutdown(now)
 
-    def close(self, connection: Connection, now: Instant) -> None:
-        """Let go of a connection: in order, or with a reset when unread octets would be lost."""
+    def cork(self, connection: Connection, on: bool, now: Instant) -> None:
+        """Let what is written wait for whole segments, 200 ms at most, or send at once what has waited."""
         self._now = now
-        connection.close(now)
+        connection.set_cork(on, now)
+
+    def close(self, connection: Connection, now: Instant, linger: Duration | None = None) -> None:
+        """Let go of a connection: in order, or with a reset when unread octets would be lost, or not all that was
+        written is acknowledged within `linger`."""
+        self._now = now
+        connection.close(now, linger)
 
     def abort(self, connection: Connection, now: Instant) -> None:
         """Reset a connection."""

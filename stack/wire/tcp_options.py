@@ -1,4 +1,4 @@
-"""TCP's options: RFC 9293 3.2 (MSS), RFC 7323 (window scale, timestamps), RFC 2018 (SACK)."""
+"""TCP's options: RFC 9293 3.2 (MSS), RFC 7323 (window scale, timestamps), RFC 2018 (SACK), RFC 5482 (user timeout)."""
 
 import struct
 from dataclasses import dataclass
@@ -14,13 +14,16 @@ WINDOW_SCALE: Final = 3
 SACK_PERMITTED: Final = 4
 SACK: Final = 5
 TIMESTAMPS: Final = 8
+USER_TIMEOUT: Final = 28
 
 MAXIMUM_LENGTH: Final = 40
 MAXIMUM_SHIFT: Final = 14
 
+_IN_MINUTES: Final = 1 << 15  # the G bit of the user timeout (RFC 5482 3.3)
+
 _U16: Final = struct.Struct("!H")
 _PAIR: Final = struct.Struct("!II")
-_MSS: Final = struct.Struct("!BBH")
+_KIND_LENGTH_U16: Final = struct.Struct("!BBH")
 _WINDOW_SCALE: Final = struct.Struct("!BBBB")
 _TIMESTAMPS: Final = struct.Struct("!BBBBII")
 _NOP_NOP: Final = bytes((NOP, NOP))
@@ -38,6 +41,7 @@ class TcpOptions:
     sack_blocks: tuple[tuple[int, int], ...] = ()
     ts_val: int | None = None
     ts_ecr: int = 0
+    user_timeout: int | None = None  # seconds; above 32,767 a number of whole minutes
 
 
 NO_OPTIONS: Final = TcpOptions()
@@ -91,6 +95,9 @@ def _take(options: TcpOptions, kind: int, octets: Octets, at: int, length: int) 
         options.window_scale = min(octets[at + 2], MAXIMUM_SHIFT)  # RFC 7323 2.3: a greater one is used as 14
     elif kind == SACK_PERMITTED and length == 2:
         options.sack_permitted = True
+    elif kind == USER_TIMEOUT and length == 4:
+        field = _U16.unpack_from(octets, at + 2)[0]
+        options.user_timeout = (field & _IN_MINUTES - 1) * 60 if field & _IN_MINUTES else field
 
 
 def build(options: TcpOptions) -> bytes:
@@ -102,7 +109,7 @@ def build(options: TcpOptions) -> bytes:
         return b""
     octets = b""
     if options.mss is not None:
-        octets += _MSS.pack(MSS, 4, options.mss)
+        octets += _KIND_LENGTH_U16.pack(MSS, 4, options.mss)
     if options.window_scale is not None:
         octets += _WINDOW_SCALE.pack(NOP, WINDOW_SCALE, 3, options.window_scale)
     if options.ts_val is not None:
@@ -111,9 +118,16 @@ def build(options: TcpOptions) -> bytes:
         octets += _TIMESTAMPS.pack(first, second, TIMESTAMPS, 10, options.ts_val, options.ts_ecr)
     elif options.sack_permitted:
         octets += _ALIGNED_SACK_PERMITTED
+    if options.user_timeout is not None:
+        octets += _user_timeout(options.user_timeout)
     if options.sack_blocks:
         octets += bytes((NOP, NOP, SACK, 2 + 8 * len(options.sack_blocks)))
         octets += b"".join([_PAIR.pack(left, right) for left, right in options.sack_blocks])
     if len(octets) > MAXIMUM_LENGTH:
         raise ValueError(f"TCP: options have {len(octets)} octets, a header takes {MAXIMUM_LENGTH}")
     return octets
+
+
+def _user_timeout(seconds: int) -> bytes:
+    field = seconds if seconds < _IN_MINUTES else _IN_MINUTES | seconds // 60
+    return _KIND_LENGTH_U16.pack(USER_TIMEOUT, 4, field)

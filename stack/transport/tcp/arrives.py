@@ -53,6 +53,8 @@ def on_segment(connection: "Connection", seg: Segment, now: Instant) -> None:
     if not _process_ack(connection, seg, now):
         return
     _update_timestamp(connection, seg, now)
+    if connection.user_timeout_option is not None:
+        connection.user_timeout_option.on_option(connection, seg.options.user_timeout)
     if connection.ecn and seg.payload:
         connection.receiver.on_ecn(bool(flags & CWR), seg.tos & CE == CE)
     if flags & URG:  # sixth

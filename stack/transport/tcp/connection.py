@@ -5,15 +5,17 @@ timer fires in timeouts.py: each a set of functions over a Connection, which is 
 """
 
 import errno
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from stack.clock import Instant, Timer
+from stack.clock import Duration, Instant, Timer
 from stack.config import TcpConfig, check_dscp
 from stack.counters import Counters
 from stack.events import CLOSED, WRITABLE, Handler
 from stack.octets import Octets
 from stack.transport.flow import FlowKey, Path
 from stack.transport.tcp import output, timeouts
+from stack.transport.tcp.cork import Cork
 from stack.transport.tcp.receiver import Receiver
 from stack.transport.tcp.sender import Sender
 from stack.transport.tcp.sequence import MASK
@@ -21,6 +23,7 @@ from stack.transport.tcp.states import Cause, State, move
 from stack.transport.tcp.status import ConnectionInfo, status_of
 from stack.transport.tcp.timestamps import Timestamps
 from stack.transport.tcp.urgent import Urgency
+from stack.transport.tcp.user_timeout import UserTimeoutOption
 
 if TYPE_CHECKING:
     from stack.transport.tcp.listener import Listener
@@ -39,48 +42,13 @@ class Connection:
     """
 
     __slots__ = (
-        "ack_now",
-        "application",
-        "challenges",
-        "challenges_since",
-        "config",
-        "counters",
-        "delayed_ack",
-        "ds_field",
-        "ecn",
-        "error",
-        "handler",
-        "heard_at",
-        "is_dirty",
-        "is_released",
-        "keep_alive_probes",
-        "keep_alive_timer",
-        "key",
-        "linger",
-        "listener",
-        "nodelay",
-        "pace_timer",
-        "path",
-        "path_mtu",
-        "peer_mss",
-        "pending_events",
-        "probing",
-        "received_tos",
-        "receiver",
-        "released_at",
-        "reordering_timer",
-        "retransmit",
-        "sack",
-        "scaling",
-        "sender",
-        "soft_error",
-        "state",
-        "tail_timer",
-        "tcp",
-        "timestamps",
-        "urgency",
-        "wants_to_write",
-    )
+        "ack_now", "application", "challenges", "challenges_since", "config", "cork", "counters", "delayed_ack",
+        "ds_field", "ecn", "error", "handler", "heard_at", "is_dirty", "is_lingering", "is_released",
+        "keep_alive_probes", "keep_alive_timer", "key", "linger", "listener", "nodelay", "pace_timer", "path",
+        "path_mtu", "peer_mss", "pending_events", "probing", "received_tos", "receiver", "released_at",
+        "reordering_timer", "retransmit", "sack", "scaling", "sender", "soft_error", "state", "tail_timer", "tcp",
+        "timestamps", "urgency", "user_timeout_option", "wants_to_write",
+    )  # fmt: skip
 
     def __init__(self, tcp: "Tcp", key: FlowKey, path: Path, config: TcpConfig, iss: int, now: Instant) -> None:
         self.tcp = tcp
@@ -102,6 +70,8 @@ class Connection:
         self.nodelay = not config.nagle
         self.ds_field = config.dscp << 2  # with the two bits of ECN cleared (RFC 2474 3, RFC 3168 5)
         self.received_tos = 0  # of the last segment that was acceptable
+        self.cork: Cork | None = None  # while text is to wait for a whole segment of it
+        self.user_timeout_option = UserTimeoutOption(config) if config.user_timeout_option else None
         self.urgency: Urgency | None = None  # once there is something urgent
         self.error: OSError | None = None
         self.soft_error: OSError | None = None
@@ -111,6 +81,7 @@ class Connection:
         self.is_dirty = False  # in Tcp's list of connections that may have something to send
         self.is_released = False  # close() was called: nobody reads or writes any more
         self.released_at: Instant = now
+        self.is_lingering = False  # and somebody waits until the peer has acknowledged everything
         self.wants_to_write = False  # a write came up short
         self.ack_now = False
         self.probing = False  # the retransmission timer is the persist timer now
@@ -213,27 +184,38 @@ class Connection:
             self.finish(Cause.CLOSE_CALLED, None, now)
             return
         self.sender.fin_queued = True
+        if self.cork is not None:
+            self.cork.turn(False)
         self.wants_to_write = False
         if self.state is not State.SYN_RECEIVED or not self.sender.buffer:
             self.move(Cause.CLOSE_CALLED, now)
         self.tcp.mark_dirty(self)
 
-    def close(self, now: Instant) -> None:
-        """Let go of the connection: shut down, or reset when the peer's octets would be lost (RFC 2525 2.17)."""
+    def close(self, now: Instant, linger: Duration | None = None) -> None:
+        """Let go of the connection: shut down, or reset when the peer's octets would be lost (RFC 2525 2.17).
+
+        `linger` is SO_LINGER's: with 0 it is reset; with more, the peer has so long to acknowledge everything, and
+        then it is reset; CLOSED tells when either has happened, `error` which. Without, nobody is told.
+        """
         if self.is_released:
             return
         self.is_released = True
         self.released_at = now
-        self.handler = None
+        if not linger:
+            self.handler = None
         if self.state is State.CLOSED:
             return
-        if self.receiver.buffer or self.receiver.has_gap:
+        if self.receiver.buffer or self.receiver.has_gap or linger == 0:
             self.receiver.discard()
             self.abort(now)
             return
+        self.is_lingering = linger is not None
         self.shutdown(now)
         if self.state is State.FIN_WAIT_2:
+            self.is_lingering = False
             timeouts.start_linger(self, self.config.fin_wait_2_timeout, now)
+        elif linger is not None and self.state not in (State.CLOSED, State.TIME_WAIT):
+            timeouts.start_linger(self, linger, now)
         elif self.state not in (State.CLOSED, State.TIME_WAIT):
             timeouts.start_linger(self, self.config.orphan_timeout, now)
         if self.state not in (State.CLOSED, State.TIME_WAIT):
@@ -249,16 +231,43 @@ class Connection:
             output.send_reset(self, now)
         self.finish(Cause.ABORTED, ConnectionAbortedError(errno.ECONNABORTED, "the connection was aborted here"), now)
 
-    def set_keep_alive(self, enabled: bool, now: Instant) -> None:
-        """Switch keep-alive probes on or off (RFC 9293 3.8.4); the connection's config has their times."""
-        if not enabled:
-            if self.keep_alive_timer is not None:
-                self.keep_alive_timer.disarm()
-                self.keep_alive_timer = None
-            return
-        if self.keep_alive_timer is None and self.state is not State.CLOSED:
-            self.keep_alive_timer = self.tcp.timer(self._on_keep_alive)
-            self.keep_alive_timer.arm(now + self.config.keep_alive_idle)
+    def set_cork(self, on: bool, now: Instant) -> None:
+        """Let text wait for a whole segment of it, 200 ms at most; or let go at once what has waited."""
+        if on and self.cork is None:
+            self.cork = Cork(self)
+        elif self.cork is not None:
+            self.cork.turn(on)
+            self.tcp.mark_dirty(self)
+
+    def set_user_timeout(self, timeout: Duration | None, now: Instant) -> None:
+        """Give up when text is not acknowledged for so long (RFC 9293 3.9.1.8); None: never. The peer may be told."""
+        self.config = replace(self.config, user_timeout=timeout)
+        if self.user_timeout_option is not None:
+            self.user_timeout_option.on_choice(timeout, self.config)
+            self.ack_now |= self.state in SYNCHRONIZED
+            self.tcp.mark_dirty(self)
+        deadline = self.retransmit.deadline
+        if deadline is not None and not self.probing:
+            self.retransmit.arm(min(deadline, max(timeouts.give_up_at(self), now + 1)))
+
+    def set_keep_alive(
+        self,
+        enabled: bool,
+        now: Instant,
+        *,
+        idle: Duration | None = None,
+        interval: Duration | None = None,
+        probes: int | None = None,
+    ) -> None:
+        """Switch keep-alive probes on or off (RFC 9293 3.8.4), and change what the connection's config says of them."""
+        config = self.config
+        self.config = replace(
+            config,
+            keep_alive_idle=config.keep_alive_idle if idle is None else idle,
+            keep_alive_interval=config.keep_alive_interval if interval is None else interval,
+            keep_alive_probes=config.keep_alive_probes if probes is None else probes,
+        )
+        timeouts.start_keep_alive(self, now) if enabled else timeouts.stop_keep_alive(self)
 
     def info(self) -> ConnectionInfo:
         """The STATUS call of RFC 9293 3.9.1.6."""
@@ -280,6 +289,7 @@ class Connection:
             self.tcp.entered_time_wait(self, now)
             self.post(CLOSED)
         elif self.state is State.FIN_WAIT_2 and self.is_released:
+            self.post(CLOSED)  # to one who lingers: everything has been acknowledged
             timeouts.start_linger(self, self.config.fin_wait_2_timeout, now)
 
     def finish(self, cause: Cause, error: OSError | None, now: Instant) -> None:
@@ -297,6 +307,8 @@ class Connection:
         ):  # fmt: skip
             if timer is not None:
                 timer.disarm()
+        if self.cork is not None:
+            self.cork.stop()
         self.sender.buffer.clear()
         if error is None:
             self.receiver.drop_out_of_order()
@@ -309,7 +321,8 @@ class Connection:
 
     def post(self, kinds: int) -> None:
         """Tell the user, if anybody still holds the connection."""
-        if not self.is_released and self.listener is None:
+        if self.listener is None and (not self.is_released or (self.is_lingering and kinds & CLOSED)):
+            self.is_lingering = False
             self.tcp.events.post(self, kinds)
 
     def retransmission_deadline(self, now: Instant) -> Instant:
@@ -378,6 +391,3 @@ class Connection:
     def _on_delayed_ack(self, now: Instant) -> None:
         self.counters["TcpDelayedAcks"] += 1
         output.send_ack(self, now)
-
-    def _on_keep_alive(self, now: Instant) -> None:
-        timeouts.on_keep_alive(self, now)

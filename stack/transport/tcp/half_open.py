@@ -15,6 +15,7 @@ from stack.transport.tcp.receiver import window_shift
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.terms import Terms
 from stack.transport.tcp.timestamps import Timestamps
+from stack.transport.tcp.user_timeout import seconds_of
 from stack.wire import tcp_options
 from stack.wire.tcp import ACK, ECE, SYN
 from stack.wire.tcp_options import TcpOptions
@@ -69,6 +70,7 @@ class HalfOpen:
             sack_permitted=terms.sack,
             ts_val=None if terms.ts_val is None else ts_val,
             ts_ecr=terms.ts_val or 0,
+            user_timeout=seconds_of(config),
         )
         flags = SYN | ACK | (ECE if terms.ecn else 0)
         window = min(config.receive_buffer, _MAXIMUM_WINDOW)

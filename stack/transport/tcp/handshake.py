@@ -161,6 +161,8 @@ def _negotiate(connection: "Connection", common: Terms, now: Instant) -> None:
     elif timestamps is not None:
         timestamps.recent = common.ts_val
         timestamps.recent_at = now
+    if connection.user_timeout_option is not None:
+        connection.user_timeout_option.on_option(connection, common.user_timeout)
     connection.peer_mss = common.mss
     output.on_path_mtu(connection, now)
     sender.open_congestion(connection.config)

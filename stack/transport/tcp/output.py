@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HEADERS: Final = 40  # an IPv4 and a TCP header without options
 TIMESTAMPS_LENGTH: Final = 12
 MAXIMUM_OPTIONS: Final = 40
+_USER_TIMEOUT_LENGTH: Final = 4
 _TIMESTAMPS = struct.Struct("!III")
 _TIMESTAMPS_LEAD: Final = 0x0101080A  # NOP, NOP, kind 8, length 10: the layout of RFC 7323 appendix A
 _TRANSMITTING: Final = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
@@ -45,8 +46,8 @@ def transmit(connection: "Connection", now: Instant) -> bool:
     sender = connection.sender
     if connection.path.mtu(now) != connection.path_mtu:
         on_path_mtu(connection, now)
-    if connection.sack:
-        sender.leave_room(connection.receiver.sack_length(_sack_room(connection)))
+    if connection.sack or connection.user_timeout_option is not None:
+        sender.leave_room(connection.receiver.sack_length(_sack_room(connection)) + _user_timeout_length(connection))
     before = sender.board.end
     has_room = _send_pending(connection, now)
     if sender.board.end != before:
@@ -55,7 +56,9 @@ def transmit(connection: "Connection", now: Instant) -> bool:
 
 
 def _send_pending(connection: "Connection", now: Instant) -> bool:
-    sender = connection.sender
+    sender, cork = connection.sender, connection.cork
+    is_corked = cork is not None and cork.holds
+    nodelay = connection.nodelay or (cork is not None and cork.yields)
     while sender.has_pending:
         if sender.pacing_rate and (delay := sender.pacing_delay(now)):
             connection.pace(now + delay)
@@ -68,14 +71,19 @@ def _send_pending(connection: "Connection", now: Instant) -> bool:
             if not _repeat(connection, record, length, now):
                 return False
             continue
-        allowed = sender.may_send(connection.nodelay)
+        allowed = sender.may_send(nodelay, is_corked)
         if allowed is None:
+            if cork is not None and is_corked and sender.unsent < sender.mss:
+                cork.on_held(now)
+                return True  # what waits does not wait for the peer's window
             break
         length, fin = allowed
         sent = _send_text(connection, length, fin, now)
         if sent < length:  # -1 even for a FIN alone
             return False
     else:
+        if cork is not None:
+            cork.on_all_sent()
         if sender.board.pipe < sender.congestion.cwnd:
             sender.note_application_limit()
         return True
@@ -153,7 +161,7 @@ def send_reset(connection: "Connection", now: Instant) -> None:
 def send_syn(connection: "Connection", now: Instant) -> None:
     """Our SYN, or SYN-ACK once the peer's SYN has arrived; the sequence number is ISS however often it is sent."""
     sender, receiver = connection.sender, connection.receiver
-    timestamps = connection.timestamps
+    timestamps, advice = connection.timestamps, connection.user_timeout_option
     answers = connection.state is not State.SYN_SENT
     offered = TcpOptions(
         mss=receiver.mss,
@@ -161,6 +169,7 @@ def send_syn(connection: "Connection", now: Instant) -> None:
         sack_permitted=connection.sack,
         ts_val=None if timestamps is None else timestamps.clock(now),
         ts_ecr=timestamps.recent if timestamps is not None and answers else 0,
+        user_timeout=None if advice is None else advice.seconds,
     )
     flags = SYN | ACK if answers else SYN
     if connection.ecn:
@@ -237,10 +246,15 @@ def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: 
     if timestamps is not None:
         options = _TIMESTAMPS.pack(_TIMESTAMPS_LEAD, timestamps.clock(now), timestamps.recent)
     mss = connection.sender.mss
+    more = b""
     if connection.sack and receiver.has_news:
-        sack = receiver.sack_option(_sack_room(connection))
-        options += sack
-        mss = min(mss, max(connection.sender.room - len(sack), 1))
+        more = receiver.sack_option(_sack_room(connection))
+    advice = connection.user_timeout_option
+    if advice is not None and advice.is_due:
+        more += tcp_options.build(TcpOptions(user_timeout=advice.seconds))
+    if more:
+        options += more
+        mss = min(mss, max(connection.sender.room - len(more), 1))
     window = receiver.window_field()
     urgent = 0
     if connection.urgency is not None and (urgent := connection.urgency.pointer(seq, connection.sender.una)):
@@ -248,6 +262,8 @@ def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: 
     tos = connection.ds_field | ecn
     sent = connection.path.send(seq, receiver.nxt, flags, window, options, payload, mss, now, tos, urgent)
     if sent >= 0:
+        if advice is not None:
+            advice.is_due = False
         receiver.acked = receiver.nxt
         receiver.ack_due = 0
         connection.ack_now = False
@@ -257,7 +273,13 @@ def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: 
 
 
 def _sack_room(connection: "Connection") -> int:
-    return MAXIMUM_OPTIONS - (TIMESTAMPS_LENGTH if connection.timestamps is not None else 0)
+    room = MAXIMUM_OPTIONS - (TIMESTAMPS_LENGTH if connection.timestamps is not None else 0)
+    return room - _user_timeout_length(connection)
+
+
+def _user_timeout_length(connection: "Connection") -> int:
+    advice = connection.user_timeout_option
+    return _USER_TIMEOUT_LENGTH if advice is not None and advice.is_due else 0
 
 
 def _current_seq(connection: "Connection") -> int:

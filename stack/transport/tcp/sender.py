@@ -112,7 +112,7 @@ class Sender:
             return max(min(window, room // mss * mss), 0)
         return length if length <= room else max(room // mss * mss, 1)
 
-    def may_send(self, nodelay: bool) -> tuple[int, bool] | None:
+    def may_send(self, nodelay: bool, corked: bool) -> tuple[int, bool] | None:
         """How many octets may be sent at SND.NXT now, and whether the FIN goes with them; None: nothing.
 
         Silly window avoidance of RFC 9293 3.8.6.2.1 with Nagle's rule of 3.7.4; whole segments, many at once.
@@ -125,14 +125,14 @@ class Sender:
         window = self.wnd - (board.end - board.una)
         allowed = self.congestion.cwnd + self.recovery.allowance(mss) - board.pipe
         length = min(unsent, window, allowed, max(self._burst() // mss, 1) * mss)
-        idle = self.nxt == self.una
+        idle = self.nxt == self.una and not corked
         if length >= mss:
-            if length < unsent or not (nodelay or fin):
+            if length < unsent or not (nodelay or fin) or corked:
                 length -= length % mss
         elif length == unsent:
-            if not (length and idle) and not nodelay and not fin:
+            if not (length and idle) and (corked or not nodelay) and not fin:
                 return None
-        elif not (length > 0 and length == window and 2 * length >= self.max_wnd and (idle or nodelay)):
+        elif not (length > 0 and length == window and 2 * length >= self.max_wnd and (idle or nodelay) and not corked):
             return None
         fin = fin and length == unsent and window > length
         return (length, fin) if length > 0 or fin else None

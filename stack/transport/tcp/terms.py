@@ -16,6 +16,7 @@ class Terms:
     sack: bool = False
     ts_val: int | None = None
     ecn: bool = False
+    user_timeout: int | None = None  # seconds that the peer advises (RFC 5482)
 
 
 def terms(config: TcpConfig, syn: Segment) -> Terms:
@@ -28,4 +29,5 @@ def terms(config: TcpConfig, syn: Segment) -> Terms:
         config.sack and options.sack_permitted,
         options.ts_val if config.timestamps else None,
         config.ecn != "off" and syn.flags & (ECE | CWR) == ECE | CWR,
+        options.user_timeout,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from stack.clock import Duration, Instant
 from stack.transport.tcp import output
 from stack.transport.tcp.states import Cause, State
+from stack.transport.tcp.user_timeout import keep_alive_idle
 
 if TYPE_CHECKING:
     from stack.transport.tcp.connection import Connection
@@ -83,19 +84,35 @@ def start_linger(connection: "Connection", duration: Duration, now: Instant) -> 
 
 def on_progress(connection: "Connection", now: Instant) -> None:
     """The peer of a closed connection has acknowledged something new: it may go on."""
-    if connection.state not in (State.FIN_WAIT_2, State.TIME_WAIT):
+    if connection.state not in (State.FIN_WAIT_2, State.TIME_WAIT) and not connection.is_lingering:
         end = connection.released_at + connection.config.orphan_lifetime
         start_linger(connection, min(connection.config.orphan_timeout, end - now), now)
 
 
-def on_keep_alive(connection: "Connection", now: Instant) -> None:
+def start_keep_alive(connection: "Connection", now: Instant) -> None:
+    """Probe after silence from now on (RFC 9293 3.8.4)."""
+    if connection.state is not State.CLOSED:
+        if connection.keep_alive_timer is None:
+            connection.keep_alive_timer = connection.tcp.timer(lambda at: _on_keep_alive(connection, at))
+        connection.keep_alive_timer.arm(now + keep_alive_idle(connection))
+
+
+def stop_keep_alive(connection: "Connection") -> None:
+    """Probe no more."""
+    if connection.keep_alive_timer is not None:
+        connection.keep_alive_timer.disarm()
+        connection.keep_alive_timer = None
+
+
+def _on_keep_alive(connection: "Connection", now: Instant) -> None:
     """The keep-alive timer: probe, wait, or give up (RFC 9293 3.8.4)."""
     timer, config = connection.keep_alive_timer, connection.config
     if timer is None:
         return
-    idle_until = connection.heard_at + config.keep_alive_idle
+    idle = keep_alive_idle(connection)
+    idle_until = connection.heard_at + idle
     if connection.state in (State.SYN_SENT, State.SYN_RECEIVED) or connection.sender.flight:
-        timer.arm(now + config.keep_alive_idle)
+        timer.arm(now + idle)
     elif now < idle_until:
         timer.arm(idle_until)
     elif connection.keep_alive_probes >= config.keep_alive_probes:
