@@ -11,14 +11,15 @@ import select
 import socket
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from stack.addresses import Ipv4Address
-from stack.clock import Instant
+from stack.clock import SECOND, Instant
 from stack.config import TcpConfig
 from stack.host import Host
+from stack.pkt.arguments import SocketAddress, Vector, as_address, as_number, as_size, as_vector, check_flags, member
 from stack.pkt.settings import Settings
-from stack.pkt.sockopts import get_option, set_option
+from stack.pkt.sockopts import LINGER, get_option, set_option
 from stack.pkt.syntax import Call, ScriptFailure, Value
 from stack.pkt.text import check_pattern, pattern
 from stack.transport.tcp.connection import Connection
@@ -28,13 +29,10 @@ from stack.transport.udp import UdpSocket
 
 T = TypeVar("T")
 Waiting: TypeAlias = Generator[None, None, T]
-SocketAddress: TypeAlias = tuple[Ipv4Address, int]
-Vector: TypeAlias = "list[tuple[Value, Value]]"  # buffers and their sizes
 
 _OPENING: Final = (State.SYN_SENT, State.SYN_RECEIVED)
 _PROTOCOLS: Final = {int(socket.SOCK_STREAM): socket.IPPROTO_TCP, int(socket.SOCK_DGRAM): socket.IPPROTO_UDP}
 _CHUNK: Final = 1 << 16
-_HARMLESS_FLAGS: Final = socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
 
 
 @dataclass(slots=True)
@@ -95,18 +93,18 @@ class Sockets:
     # Opening
 
     def _socket(self, domain: Value, kind: Value, protocol: Value) -> int:
-        base = _number(kind) & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        base = as_number(kind) & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         if domain not in (..., socket.AF_INET):
             raise OSError(errno.EAFNOSUPPORT, "IPv4 only")
         if base not in _PROTOCOLS or protocol not in (0, _PROTOCOLS[base]):
             raise OSError(errno.EPROTONOSUPPORT, "TCP and UDP only")
         descriptor = Descriptor(base, self._settings.tcp)
-        descriptor.flags |= os.O_NONBLOCK if _number(kind) & socket.SOCK_NONBLOCK else 0
+        descriptor.flags |= os.O_NONBLOCK if as_number(kind) & socket.SOCK_NONBLOCK else 0
         return self._install(descriptor)
 
     def _bind(self, fd: Value, address: Value, length: Value) -> int:
         descriptor = self._get(fd)
-        ip, port = _address(address) or (None, self._settings.bind_port)
+        ip, port = as_address(address) or (None, self._settings.bind_port)
         if descriptor.local is not None:
             raise OSError(errno.EINVAL, "bound already")
         if descriptor.type == socket.SOCK_DGRAM:
@@ -119,7 +117,7 @@ class Sockets:
         if descriptor.connection is not None:
             raise OSError(errno.EINVAL, "connected already")
         ip, port = descriptor.local or (None, self._settings.bind_port)
-        descriptor.listener = self._host.listen(port, self.now, ip, _number(backlog), descriptor.config)
+        descriptor.listener = self._host.listen(port, self.now, ip, as_number(backlog), descriptor.config)
         return 0
 
     def _accept(self, fd: Value, address: Value, length: Value) -> Waiting[int]:
@@ -134,7 +132,7 @@ class Sockets:
 
     def _connect(self, fd: Value, address: Value, length: Value) -> Waiting[int]:
         descriptor = self._get(fd)
-        peer = _address(address) or (self._settings.remote_ip, self._settings.connect_port)
+        peer = as_address(address) or (self._settings.remote_ip, self._settings.connect_port)
         if descriptor.type == socket.SOCK_DGRAM:
             descriptor.peer = peer
             return 0
@@ -161,19 +159,19 @@ class Sockets:
         return self._recv(fd, buffer, size, 0)
 
     def _recv(self, fd: Value, buffer: Value, size: Value, flags: Value, *_: Value) -> Waiting[int]:
-        return self._receive(self._get(fd), _size(size), _number(flags))
+        return self._receive(self._get(fd), as_size(size), as_number(flags))
 
     _recvfrom = _recv
 
     def _readv(self, fd: Value, vector: Value, count: Value) -> Waiting[int]:
-        return self._receive(self._get(fd), sum(_size(size) for _, size in _vector(vector)), 0)
+        return self._receive(self._get(fd), sum(as_size(size) for _, size in as_vector(vector)), 0)
 
     def _recvmsg(self, fd: Value, message: Value, flags: Value) -> Waiting[int]:
-        size = sum(_size(size) for _, size in _vector(_field(message, "msg_iov")))
-        return self._receive(self._get(fd), size, _number(flags))
+        size = sum(as_size(size) for _, size in as_vector(member(message, "msg_iov")))
+        return self._receive(self._get(fd), size, as_number(flags))
 
     def _receive(self, descriptor: Descriptor, size: int, flags: int) -> Waiting[int]:
-        _check_flags(flags)
+        check_flags(flags)
         if descriptor.type == socket.SOCK_DGRAM:
             return (yield from self._receive_datagram(descriptor, size, flags))
         connection = descriptor.connection
@@ -204,22 +202,22 @@ class Sockets:
         return self._send(fd, data, size, 0)
 
     def _send(self, fd: Value, data: Value, size: Value, flags: Value) -> Waiting[int]:
-        return self._send_all(self._get(fd), [(data, size)], _number(flags), None)
+        return self._send_all(self._get(fd), [(data, size)], as_number(flags), None)
 
     def _sendto(self, fd: Value, data: Value, size: Value, flags: Value, to: Value, length: Value) -> Waiting[int]:
-        peer = _address(to) or (self._settings.remote_ip, self._settings.connect_port)
-        return self._send_all(self._get(fd), [(data, size)], _number(flags), peer)
+        peer = as_address(to) or (self._settings.remote_ip, self._settings.connect_port)
+        return self._send_all(self._get(fd), [(data, size)], as_number(flags), peer)
 
     def _writev(self, fd: Value, vector: Value, count: Value) -> Waiting[int]:
-        return self._send_all(self._get(fd), _vector(vector), 0, None)
+        return self._send_all(self._get(fd), as_vector(vector), 0, None)
 
     def _sendmsg(self, fd: Value, message: Value, flags: Value) -> Waiting[int]:
-        return self._send_all(self._get(fd), _vector(_field(message, "msg_iov")), _number(flags), None)
+        return self._send_all(self._get(fd), as_vector(member(message, "msg_iov")), as_number(flags), None)
 
     def _send_all(self, descriptor: Descriptor, vector: Vector, flags: int, to: SocketAddress | None) -> Waiting[int]:
-        _check_flags(flags)
-        size = sum(_size(size) for _, size in vector)
-        text = b"".join(data[: _size(size)] for data, size in vector if isinstance(data, bytes))
+        check_flags(flags)
+        size = sum(as_size(size) for _, size in vector)
+        text = b"".join(data[: as_size(size)] for data, size in vector if isinstance(data, bytes))
         size = len(text) or size
         if descriptor.type == socket.SOCK_DGRAM:
             peer = descriptor.peer or to
@@ -240,7 +238,7 @@ class Sockets:
                 raise BrokenPipeError(errno.EPIPE, "the connection is over")
             if connection.state not in _OPENING:
                 data = text[sent:] or pattern(len(written), min(size - sent, _CHUNK))
-                taken = self._host.write(connection, data, self.now)
+                taken = self._host.write(connection, data, self.now, bool(flags & socket.MSG_OOB))
                 written += data[:taken]
                 sent += taken
                 if sent == size:
@@ -263,25 +261,27 @@ class Sockets:
             self._host.shutdown(connection, self.now)
         return 0
 
-    def _close(self, fd: Value) -> int:
+    def _close(self, fd: Value) -> Waiting[int]:
         descriptor = self._get(fd)
-        del self._open[_number(fd)]
+        del self._open[as_number(fd)]
         if descriptor.listener is not None:
             self._host.close_listener(descriptor.listener, self.now)
         elif descriptor.datagrams is not None:
             self._host.close_udp(descriptor.datagrams, self.now)
         elif descriptor.connection is not None:
-            resets = descriptor.options.get((socket.SOL_SOCKET, socket.SO_LINGER)) == 0
-            (self._host.abort if resets else self._host.close)(descriptor.connection, self.now)
+            connection, seconds = descriptor.connection, descriptor.options.get(LINGER, -1)
+            self._host.close(connection, self.now, seconds * SECOND if seconds >= 0 else None)
+            while connection.is_lingering and not descriptor.flags & os.O_NONBLOCK:
+                yield
         return 0
 
     # Settings
 
     def _setsockopt(self, fd: Value, level: Value, option: Value, value: Value, length: Value) -> int:
-        return set_option(self._get(fd), (_number(level), _number(option)), value, self.now)
+        return set_option(self._get(fd), (as_number(level), as_number(option)), value, self.now)
 
     def _getsockopt(self, fd: Value, level: Value, option: Value, value: Value, length: Value) -> int:
-        actual = self.option(_number(fd), _number(level), _number(option))
+        actual = self.option(as_number(fd), as_number(level), as_number(option))
         if isinstance(value, list) and value != [...] and value != [actual]:
             raise ScriptFailure(f"expected {value}, got [{actual!r}]")
         return 0
@@ -296,14 +296,14 @@ class Sockets:
             return descriptor.flags
         if command != fcntl.F_SETFL:
             raise OSError(errno.EINVAL, "F_GETFL and F_SETFL only")
-        descriptor.flags = os.O_RDWR | (_number(flags) & os.O_NONBLOCK)
+        descriptor.flags = os.O_RDWR | (as_number(flags) & os.O_NONBLOCK)
         return 0
 
     def _poll(self, entries: Value, count: Value, timeout: Value) -> Waiting[int]:
         asked = entries if isinstance(entries, list) else []
-        ends = self.now + _number(timeout) * 1_000_000 if _number(timeout) >= 0 else None
+        ends = self.now + as_number(timeout) * 1_000_000 if as_number(timeout) >= 0 else None
         while True:
-            ready = [self.events(_number(_field(each, "fd")), _number(_field(each, "events"))) for each in asked]
+            ready = [self.events(as_number(member(each, "fd")), as_number(member(each, "events"))) for each in asked]
             if any(ready) or (ends is not None and self.now >= ends):
                 break
             yield
@@ -331,6 +331,8 @@ class Sockets:
                 every if connection is not None else select.POLLOUT | select.POLLHUP
             ) & asked | failed * select.POLLERR
         events = select.POLLIN if connection.readable or descriptor.read_shut else 0
+        if connection.urgent_left:
+            events |= select.POLLPRI
         if connection.receiver.has_finished:
             events |= select.POLLIN | select.POLLRDHUP
         if connection.state not in _OPENING and connection.writable:
@@ -348,7 +350,7 @@ class Sockets:
         return number
 
     def _get(self, fd: Value) -> Descriptor:
-        descriptor = self._open.get(_number(fd))
+        descriptor = self._open.get(as_number(fd))
         if descriptor is None:
             raise OSError(errno.EBADF, "no such descriptor")
         return descriptor
@@ -367,34 +369,3 @@ def _wait(descriptor: Descriptor, flags: int = 0) -> Waiting[None]:
     if descriptor.flags & os.O_NONBLOCK or flags & socket.MSG_DONTWAIT:
         raise BlockingIOError(errno.EAGAIN, "nothing to be had now")
     yield
-
-
-def _number(value: Value) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _size(value: Value) -> int:
-    if _number(value) < 0:
-        raise OSError(errno.EINVAL, "a size cannot be negative")
-    return _number(value)
-
-
-def _field(value: Value, name: str) -> Value:
-    return value.get(name, ...) if isinstance(value, dict) else ...
-
-
-def _vector(value: Value) -> Vector:
-    """The buffers and sizes of `[{..., 100}, {..., 200}]`."""
-    entries: list[Any] = value if isinstance(value, list) else []
-    return [(data, size) for data, size in entries]
-
-
-def _address(value: Value) -> SocketAddress | None:
-    if not isinstance(value, dict):
-        return None
-    return Ipv4Address(_number(value.get("sin_addr", 0))), _number(value.get("sin_port", 0))
-
-
-def _check_flags(flags: int) -> None:
-    if flags & ~_HARMLESS_FLAGS:
-        raise OSError(errno.EOPNOTSUPP, "MSG_DONTWAIT and MSG_NOSIGNAL only")
