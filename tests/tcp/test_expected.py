@@ -120,7 +120,7 @@ def test_both_ways_have_one_outcome(loss, duplication, reordering, rate, congest
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(expected, "take", lambda *segment: taken.append(take(*segment)) or taken[-1])
         short = converse(profile, seed, **options)
-    assert sum(taken) > 10
+    assert sum(taken) > 3
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(expected, "take", lambda *segment: False)
         long = converse(profile, seed, **options)

@@ -119,6 +119,8 @@ def _passes_paws(connection: "Connection", seg: Segment, now: Instant) -> bool:
     if ts_val is None:
         connection.counters["TcpPawsDrops"] += 1  # RFC 7323 3.2: SHOULD be dropped in silence
         return False
+    # R1 of RFC 7323 5.3 has no exception for an ACK without text that others have overtaken, as Linux has: it is
+    # dropped here, and those that were faster have said more.
     if not seq_lt(ts_val, timestamps.recent) or now - timestamps.recent_at > _PAWS_VALID:
         return True
     connection.counters["TcpPawsDrops"] += 1
@@ -260,7 +262,8 @@ def _judge(connection: "Connection", seg: Segment, now: Instant) -> None:
 def _grow(connection: "Connection", seg: Segment) -> None:
     sender = connection.sender
     sample, congestion = sender.sample, sender.congestion
-    holds = sample.in_recovery or sender.recovery.active or (connection.ecn and seg.flags & ECE)  # RFC 3168 6.1.2
+    sample.in_recovery |= sender.recovery.active  # this acknowledgment may have begun it
+    holds = sample.in_recovery or (connection.ecn and seg.flags & ECE)  # RFC 3168 6.1.2
     if (sample.acked and not holds) or congestion.owns_recovery:
         congestion.on_ack(sample)
         sender.follow_cwnd()

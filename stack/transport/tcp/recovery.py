@@ -42,9 +42,9 @@ class Recovery:
     """The state of loss recovery of one connection; offsets of the stream (see scoreboard.py)."""
 
     __slots__ = (
-        "_began", "_board", "_entered_at", "_first_repeat", "_flight_before", "_frto", "_is_partial", "_may_undo",
-        "_probed_after", "_prr", "_repeated", "_tail_probe", "_tail_probe_repeats", "_timed_out_at", "duplicates",
-        "has_sack", "phase", "rack", "recover", "reductions", "undone",
+        "_began", "_board", "_entered_at", "_first_repeat", "_flight_before", "_frto", "_is_partial",
+        "_lost_by_timer", "_may_undo", "_probed_after", "_prr", "_repeated", "_tail_probe", "_tail_probe_repeats",
+        "_timed_out_at", "duplicates", "has_sack", "phase", "rack", "recover", "reductions", "undone",
     )  # fmt: skip
 
     def __init__(self, board: Scoreboard) -> None:
@@ -61,6 +61,7 @@ class Recovery:
         self._began = 0  # where the initial window begins, or the last restart window
         self._entered_at: Instant = 0
         self._is_partial = False  # a partial acknowledgment has arrived in this recovery (without SACK)
+        self._lost_by_timer = 0  # octets that congestion control has not been told of yet
         self._may_undo = False
         self._flight_before = 0  # FlightSize when what may be undone began
         self._timed_out_at = 0  # SND.UNA at the first timeout of this phase
@@ -168,6 +169,9 @@ class Recovery:
             congestion.cwnd = self._prr.window(
                 delivered.octets, board.pipe, congestion.ssthresh, congestion.mss, is_safe
             )
+        sample.lost += self._lost_by_timer
+        sample.flight += self._lost_by_timer
+        self._lost_by_timer = 0
         return deadline
 
     def on_reordering_timer(
@@ -179,6 +183,7 @@ class Recovery:
         deadline = self._find_losses(srtt, congestion.mss, sample.now)
         sample.lost = board.lost - before
         if sample.lost:
+            self._lost_by_timer += sample.lost
             self._on_losses(sample, congestion)
             if self.active and not congestion.owns_recovery:
                 congestion.cwnd = self._prr.window(0, board.pipe, congestion.ssthresh, congestion.mss, False)

@@ -21,7 +21,7 @@ class AckSample:
     now: Instant = 0
     acked: int = 0  # octets that are new in it and cumulatively acknowledged: what cwnd grows by (RFC 5681 3.1)
     newly_delivered: int = 0  # octets that are new in it, selectively acknowledged or not
-    flight: int = 0  # octets in the network before it (the pipe of RFC 6675)
+    flight: int = 0  # octets in the network before it and before `lost` were lost (the pipe of RFC 6675)
     is_cwnd_limited: bool = False  # cwnd was used up when what it acknowledges was sent (RFC 7661 4.1)
     una: int = 0  # stream offset of SND.UNA, after it
     nxt: int = 0  # stream offset of SND.NXT
@@ -30,8 +30,8 @@ class AckSample:
     prior_delivered: int = 0  # the same at the time when the newest segment that this acknowledges was sent
     delivery_rate: int = 0  # octets a second, from the two; 0: not known
     is_app_limited: bool = False  # the application, not the network, bounded that rate
-    lost: int = 0  # octets declared lost since the last sample
-    in_recovery: bool = False
+    lost: int = 0  # octets declared lost since the last sample, by it or by RACK's timer before it
+    in_recovery: bool = False  # loss recovery was going on before it, or is after it
     is_paced: bool = False  # segments are spread over the round trip
 
 
