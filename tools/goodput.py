@@ -108,7 +108,7 @@ class Flow:
         """Of what was received in `duration`."""
         counters = self._sender.counters
         sent, again = counters["TcpOutSegs"], counters["TcpRetransSegs"]
-        return Outcome(self.received * SECOND / duration, sent + again, again, counters["TcpTimeouts"])
+        return Outcome(self.received * SECOND / duration, sent + again, again, counters["TcpExtTCPTimeouts"])
 
     def _on_listener(self, kinds: int, now: Instant) -> None:
         self._accepted = self._receiver.accept(self._listener)

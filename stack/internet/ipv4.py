@@ -119,10 +119,10 @@ class Ipv4:
         try:
             header, payload = ipv4.parse(packet, fastpath.checksum)
         except ChecksumMismatch:
-            counters["IpInCsumErrors"] += 1
+            counters["IpExtInCsumErrors"] += 1
             return
         except TruncatedPacket:
-            counters["IpInTruncatedPkts"] += 1
+            counters["IpExtInTruncatedPkts"] += 1
             return
         except MalformedPacket:
             counters["IpInHdrErrors"] += 1

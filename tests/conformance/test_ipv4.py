@@ -214,8 +214,8 @@ def test_what_is_discarded_is_counted_by_its_reason():
     good = ip.build(header, bytes(30))
     cases = {
         "IpInHdrErrors": b"\x65" + good[1:],
-        "IpInCsumErrors": good[:11] + bytes((good[11] ^ 1,)) + good[12:],
-        "IpInTruncatedPkts": good[:-1],
+        "IpExtInCsumErrors": good[:11] + bytes((good[11] ^ 1,)) + good[12:],
+        "IpExtInTruncatedPkts": good[:-1],
         "IpInMartians": ip.build(ip.Ipv4Header(ipv4("127.0.0.1"), US, UNKNOWN_PROTOCOL), b""),
         "IpInAddrErrors": ip.build(ip.Ipv4Header(PEER, OTHER, UNKNOWN_PROTOCOL), b""),
         "IpInUnknownProtos": good,
@@ -223,7 +223,11 @@ def test_what_is_discarded_is_counted_by_its_reason():
     for name, packet in cases.items():
         before = dict(lab.counters)
         lab.receive(packet)
-        after = {each for each, count in lab.counters.items() if each.startswith("IpIn") and count != before[each]}
+        after = {
+            each
+            for each, count in lab.counters.items()
+            if each.startswith(("IpIn", "IpExtIn")) and count != before[each]
+        }
         assert after == {"IpInReceives", name}
 
 

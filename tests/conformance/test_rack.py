@@ -37,8 +37,8 @@ def test_without_sack_no_loss_is_found_by_time_and_no_tail_is_probed():
     flight.ack(0)
     flight.ack(0)
     segment = flight.wait_for(5 * SECOND)
-    assert segment.at - start >= 3 * RTT and flight.bench.host.counters["TcpTimeouts"] == 1
-    assert flight.bench.host.counters["TcpLossProbes"] == 0
+    assert segment.at - start >= 3 * RTT and flight.bench.host.counters["TcpExtTCPTimeouts"] == 1
+    assert flight.bench.host.counters["TcpExtTCPLossProbes"] == 0
 
 
 @pytest.mark.req("8985-3", "8985-11", "8985-25", "8985-5", "2018-9")
@@ -47,7 +47,7 @@ def test_a_repetition_that_is_lost_is_found_by_what_was_sent_after_it():
     flight.peer.write(60 * MSS)
     flight.play(8 * RTT, lambda number, time: number == 0 and time <= 3)
     times = [at for at, number in flight.log if number == 0]
-    assert len(times) == 4 and flight.bench.host.counters["TcpTimeouts"] == 0
+    assert len(times) == 4 and flight.bench.host.counters["TcpExtTCPTimeouts"] == 0
     assert all(RTT <= later - earlier < 2 * RTT for earlier, later in pairwise(times))
 
 
@@ -253,7 +253,7 @@ def test_on_a_timeout_what_was_sent_lately_is_not_lost():
     flight = Flight()
     number = flight.warm_up()
     flight.write(4)
-    while flight.bench.host.counters["TcpTimeouts"] == 0:
+    while flight.bench.host.counters["TcpExtTCPTimeouts"] == 0:
         before = flight.now
         deadline = flight.bench.host.deadline()
         flight.bench.run_until(deadline - MILLISECOND)

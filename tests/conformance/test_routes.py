@@ -82,7 +82,7 @@ def test_a_connection_outlives_its_gateway(lab):
     )
     lab.host.write(connection, b"good", lab.now)
     assert [each.link.dst for each in lab.take()] == [mac_of(SECOND_GATEWAY)]
-    assert lab.counters["TcpUserTimeouts"] == 0
+    assert lab.counters["TcpExtTCPAbortOnTimeout"] == 0
 
 
 @pytest.mark.req("1122-3.3.1.5-1")

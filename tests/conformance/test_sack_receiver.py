@@ -79,7 +79,7 @@ def test_no_blocks_are_sent_to_a_peer_that_did_not_permit_them(active):
     receiver = Receiver(sack=False, active=active)
     for piece in (2, 4, 6, 2):
         assert receiver.blocks(piece) == []
-    assert receiver.bench.host.counters["TcpDsacksIn"] == 0
+    assert receiver.bench.host.counters["TcpExtTCPDSACKRecv"] == 0
 
 
 @pytest.mark.req("2018-2")

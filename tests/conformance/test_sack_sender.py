@@ -29,7 +29,7 @@ def test_only_what_is_missing_is_sent_again_once_and_from_the_left(holes):
     assert [each for each in sent if sent.count(each) > 1] != [] and flight.info.unacknowledged == 0
     again = [number for index, number in enumerate(sent) if number in sent[:index]]
     assert again == sorted(holes)
-    assert flight.bench.host.counters["TcpTimeouts"] == 0
+    assert flight.bench.host.counters["TcpExtTCPTimeouts"] == 0
 
 
 @pytest.mark.req("2018-9", "6675-8")
@@ -79,7 +79,7 @@ def test_after_a_timeout_what_was_acknowledged_selectively_is_not_sent_again():
     flight.wait(RTT)
     flight.ack(0, (5, 8))
     flight.wait(20 * SECOND)  # every repetition is lost
-    assert flight.bench.host.counters["TcpTimeouts"] > 0
+    assert flight.bench.host.counters["TcpExtTCPTimeouts"] > 0
     sent = flight.ack(2, (5, 8))
     for number in (3, 4):
         flight.wait(RTT)
@@ -205,7 +205,7 @@ def test_after_a_timeout_in_recovery_duplicates_do_not_reduce_again(flight):
         flight.ack(0, (1, arrived))
     assert flight.info.phase.name == "RECOVERY"
     flight.wait(5 * SECOND)
-    assert flight.bench.host.counters["TcpTimeouts"] >= 1
+    assert flight.bench.host.counters["TcpExtTCPTimeouts"] >= 1
     ssthresh, phase = flight.info.ssthresh, flight.info.phase.name
     for arrived in range(8, 11):
         flight.ack(0, (1, arrived))
@@ -236,11 +236,11 @@ def test_a_block_below_its_own_acknowledgment_is_a_duplicate_and_one_below_anoth
     counters = flight.bench.host.counters
     flight.ack(6)
     flight.ack(2, (4, 6))  # an old acknowledgment, overtaken: its block was news when it was sent
-    assert counters["TcpDsacksIn"] == 0
+    assert counters["TcpExtTCPDSACKRecv"] == 0
     flight.ack(6, (4, 6))
-    assert counters["TcpDsacksIn"] == 1
+    assert counters["TcpExtTCPDSACKRecv"] == 1
     flight.ack(6, (8, 9), (7, 10))  # within the second block: a duplicate above the acknowledgment
-    assert counters["TcpDsacksIn"] == 2
+    assert counters["TcpExtTCPDSACKRecv"] == 2
 
 
 @pytest.mark.req("2018-9", "2018-15")
@@ -252,7 +252,7 @@ def test_blocks_of_what_was_never_sent_mean_nothing(block):
     for _ in range(5):
         assert flight.ack(0, block) == []
     assert (flight.info.sacked, flight.info.lost, flight.info.phase.name) == (0, 0, "OPEN")
-    assert flight.bench.host.counters["TcpSackDiscards"] == 5
+    assert flight.bench.host.counters["TcpExtTCPSACKDiscard"] == 5
 
 
 @pytest.mark.req("5681-15", "6675-10")

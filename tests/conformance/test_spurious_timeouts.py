@@ -29,7 +29,7 @@ class Spike:
             flight.peer.write(more * MSS)
         assert flight.sent()[-SENT:] == [self.first + each for each in range(SENT)]
         counters = flight.bench.host.counters
-        while not counters["TcpTimeouts"]:
+        while not counters["TcpExtTCPTimeouts"]:
             flight.bench.run_until(flight.bench.host.deadline())
         self.again = flight.sent()
         self.timed_out_at = flight.now
@@ -106,7 +106,7 @@ def test_without_anything_that_was_sent_before_the_timeout_it_is_a_loss():
 def test_a_second_timeout_starts_the_test_again():
     spike = Spike()
     counters = spike.flight.bench.host.counters
-    while counters["TcpTimeouts"] < 2:
+    while counters["TcpExtTCPTimeouts"] < 2:
         spike.flight.bench.run_until(spike.flight.bench.host.deadline())
     assert [each - spike.first for each in spike.flight.sent()] == [0]
     assert spike.ack(1) == [SENT, SENT + 1]
@@ -122,7 +122,7 @@ def test_in_recovery_a_timeout_is_believed():
     flight.ack(first, (first + 1, first + 5))
     assert flight.info.phase.name == "RECOVERY"
     counters = flight.bench.host.counters
-    while not counters["TcpTimeouts"]:
+    while not counters["TcpExtTCPTimeouts"]:
         flight.bench.run_until(flight.bench.host.deadline())
     flight.sent()
     ssthresh = flight.info.ssthresh

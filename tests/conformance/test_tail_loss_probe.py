@@ -29,7 +29,9 @@ def test_two_round_trips_after_the_last_new_text_its_last_segment_goes_again(fli
     start = flight.now
     probe = flight.wait_for(5 * SECOND)
     assert probe.at - start == 2 * RTT and segment(probe) == flight.next + 3
-    assert flight.bench.host.counters["TcpLossProbes"] == 1 and flight.bench.host.counters["TcpTimeouts"] == 0
+    assert (
+        flight.bench.host.counters["TcpExtTCPLossProbes"] == 1 and flight.bench.host.counters["TcpExtTCPTimeouts"] == 0
+    )
 
 
 @pytest.mark.req("8985-16")
@@ -47,7 +49,7 @@ def test_a_single_segment_may_be_given_the_time_of_a_delayed_acknowledgment(flig
     start = flight.now
     probe = flight.wait_for(5 * SECOND)
     assert 2 * RTT <= probe.at - start <= 2 * RTT + SECOND
-    assert flight.bench.host.counters["TcpLossProbes"] == 1
+    assert flight.bench.host.counters["TcpExtTCPLossProbes"] == 1
 
 
 @pytest.mark.req("8985-17")
@@ -58,7 +60,7 @@ def test_a_probe_is_not_later_than_the_timeout_would_be():
     flight.wait(150 * MILLISECOND)
     flight.write(1)
     assert flight.wait_for(SECOND).at - start == 300 * MILLISECOND
-    assert flight.bench.host.counters["TcpLossProbes"] == 1
+    assert flight.bench.host.counters["TcpExtTCPLossProbes"] == 1
 
 
 @pytest.mark.req("8985-17")
@@ -87,7 +89,7 @@ def test_there_is_no_probe_while_something_is_acknowledged_selectively(flight):
     flight.wait(RTT)
     flight.ack(flight.next, (flight.next + 1, flight.next + 2))
     flight.wait(4 * SECOND)
-    assert flight.bench.host.counters["TcpLossProbes"] == 0
+    assert flight.bench.host.counters["TcpExtTCPLossProbes"] == 0
 
 
 @pytest.mark.req("8985-16", "8985-15")
@@ -98,14 +100,14 @@ def test_there_is_no_probe_in_recovery_and_there_is_again_after_it(flight):
     flight.ack(first, (first + 1, first + 5))
     assert flight.info.phase.name == "RECOVERY"
     flight.wait(250 * MILLISECOND)
-    assert flight.bench.host.counters["TcpLossProbes"] == 0
+    assert flight.bench.host.counters["TcpExtTCPLossProbes"] == 0
     flight.ack(first + 5)
     flight.write(1)
     flight.wait(RTT)
     flight.ack(first + 6)
     flight.write(2)
     flight.wait_for(SECOND)
-    assert flight.bench.host.counters["TcpLossProbes"] == 1
+    assert flight.bench.host.counters["TcpExtTCPLossProbes"] == 1
 
 
 @pytest.mark.req("8985-20", "8985-3")
@@ -137,7 +139,7 @@ def test_after_a_probe_there_is_a_timeout_and_no_second_probe(flight):
     again = flight.wait_for(5 * SECOND)
     assert again.at - probe.at == rto and segment(again) == flight.next
     counters = flight.bench.host.counters
-    assert (counters["TcpLossProbes"], counters["TcpTimeouts"]) == (1, 1)
+    assert (counters["TcpExtTCPLossProbes"], counters["TcpExtTCPTimeouts"]) == (1, 1)
 
 
 @pytest.mark.req("8985-18", "8985-19")
@@ -152,8 +154,8 @@ def test_there_is_no_second_probe_before_a_new_sample_of_the_round_trip(flight):
     start = flight.now
     again = flight.wait_for(5 * SECOND)
     assert flight.info.srtt == samples
-    assert flight.bench.host.counters["TcpLossProbes"] == 1
-    assert flight.bench.host.counters["TcpTimeouts"] == 1 and again.at - start >= 250 * MILLISECOND
+    assert flight.bench.host.counters["TcpExtTCPLossProbes"] == 1
+    assert flight.bench.host.counters["TcpExtTCPTimeouts"] == 1 and again.at - start >= 250 * MILLISECOND
 
 
 @pytest.mark.req("8985-22", "8985-23")
@@ -229,4 +231,4 @@ def test_a_timeout_forgets_the_probe(flight):
     ssthresh = flight.info.ssthresh
     flight.write(1)
     flight.wait_for(SECOND)
-    assert flight.bench.host.counters["TcpLossProbes"] == 2 and flight.info.ssthresh == ssthresh
+    assert flight.bench.host.counters["TcpExtTCPLossProbes"] == 2 and flight.info.ssthresh == ssthresh

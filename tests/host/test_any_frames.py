@@ -134,7 +134,7 @@ def test_a_flood_of_syns_is_bounded():
         syn = tcp.Segment(port, 80, 7, 0, tcp.SYN, 1000)
         host.receive(0, [in_ipv4(6, tcp.build(syn, PEER, US))], MILLISECOND)
     assert len(list(host.half_open())) == 8 and not list(host.connections())
-    assert host.counters["TcpSyncookiesSent"] == 992
+    assert host.counters["TcpExtSyncookiesSent"] == 992
 
 
 def test_an_oversized_frame_is_counted_and_dropped():

@@ -55,7 +55,7 @@ def test_resets_all_over_the_sequence_space_end_nothing() -> None:
     counters = scene.server.counters
     count = sweep(peer, RST, 65_536, around=(25_001, 25_001))
     assert count > 65_000 and counters["TcpInRsts"] == 0
-    assert 1 <= counters["TcpChallengeAcks"] <= 3  # the few that fell into the window
+    assert 1 <= counters["TcpExtTCPChallengeACK"] <= 3  # the few that fell into the window
     assert first + stream(peer, 25_000, 50_000) == TEXT
     assert peer.connection.state is State.ESTABLISHED
 
@@ -81,7 +81,7 @@ def test_syns_all_over_the_sequence_space_end_nothing_and_open_nothing() -> None
     first = stream(peer, 0, 25_000)
     count = sweep(peer, SYN, 65_536, around=(25_001, 25_001))
     counters = scene.server.counters
-    assert counters["TcpChallengeAcks"] == 10 and counters["TcpChallengeAcksLimited"] == count - 10
+    assert counters["TcpExtTCPChallengeACK"] == 10 and counters["TcpExtTCPACKSkippedChallenge"] == count - 10
     assert counters["TcpOutRsts"] == 0 and len(list(scene.server.connections())) == 1
     assert first + stream(peer, 25_000, 50_000) == TEXT
 
@@ -146,7 +146,7 @@ def test_time_stamps_make_it_harder_still() -> None:
     stamps = [TcpOptions(ts_val=ts & MASK, ts_ecr=0) for ts in range(0, 1 << 31, 1 << 21)]
     scene.attack([peer.frame(ACK | PSH, seq=1, data=BOGUS, options=each) for each in stamps])
     scene.attack([peer.frame(ACK | PSH, seq=1, data=BOGUS, options=NO_OPTIONS)])
-    assert peer.connection.readable == 0 and scene.server.counters["TcpPawsDrops"] == len(stamps) + 1
+    assert peer.connection.readable == 0 and scene.server.counters["TcpExtPAWSEstab"] == len(stamps) + 1
 
 
 # Acknowledgments

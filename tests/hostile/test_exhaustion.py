@@ -52,7 +52,7 @@ def test_a_thousand_connections_that_nobody_reads_hold_what_the_host_allows() ->
     for peer in peers:
         scene.attack([peer.frame(ACK | PSH, seq=1 + at, data=bytes(1400)) for at in range(0, 60_000, 1400)])
     assert limit * 9 // 10 < used(scene) == held(scene) <= limit + 1000 * RESERVE
-    assert scene.server.counters["TcpRcvQDrop"]
+    assert scene.server.counters["TcpRcvQDropOctets"]
     for peer in peers:
         kept = len(peer.connection.receiver.buffer)
         assert kept >= RESERVE
@@ -114,7 +114,7 @@ def test_what_arrived_out_of_order_goes_first_the_oldest_before_all() -> None:
     scene.server.write(hog.connection, bytes(room), scene.now)
     third.say(ACK | PSH, seq=1, data=b"in order")
     assert [each.connection.receiver.has_gap for each in (first, second, third)] == [False, True, True]
-    assert scene.server.counters["TcpOfoPruned"] == 1 and used(scene) <= 1 << 20
+    assert scene.server.counters["TcpExtOfoPruned"] == 1 and used(scene) <= 1 << 20
     first.say(ACK | PSH, seq=1, data=bytes(1400))
     assert first.connection.readable == 1400  # the rest has to come again
     first.say(ACK | PSH, seq=1401, data=b"later")
@@ -200,7 +200,7 @@ def test_an_application_may_end_what_a_closed_window_keeps_open() -> None:
     for _ in range(60):
         for _probe in scene.after(60 * SECOND):
             peer.say(ACK)
-    assert peer.connection.state is State.ESTABLISHED and scene.server.counters["TcpZeroWindowProbes"] > 60
+    assert peer.connection.state is State.ESTABLISHED and scene.server.counters["TcpExtTCPWinProbe"] > 60
     scene.server.abort(peer.connection, scene.now)
     [reset] = scene.after(SECOND)
     assert reset.flags & RST
@@ -256,7 +256,7 @@ def test_ten_thousand_octets_out_of_order_one_by_one() -> None:
     [peer] = many(scene, 1)
     scene.attack([peer.frame(ACK | PSH, seq=3 + 2 * n, data=b"x") for n in range(10_000)])
     counters = scene.server.counters
-    assert counters["TcpOutOfOrder"] == 128 and counters["TcpOutOfOrderDrops"] == 9_872
+    assert counters["TcpExtTCPOFOQueue"] == 128 and counters["TcpExtTCPOFODrop"] == 9_872
     peer.say(ACK | PSH, seq=1, data=bytes(2))
     peer.say(ACK | PSH, seq=4, data=bytes(1))
     assert peer.connection.readable == 5

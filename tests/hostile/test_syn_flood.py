@@ -45,7 +45,7 @@ def in_flood(**tcp) -> Scene:
 def cookie_for(scene: Scene, **syn_fields) -> Segment:
     [answer] = scene.ask(syn(**syn_fields))
     assert answer.flags & (SYN | ACK | RST) == SYN | ACK
-    assert scene.server.counters["TcpSyncookiesSent"]
+    assert scene.server.counters["TcpExtSyncookiesSent"]
     return answer
 
 
@@ -115,8 +115,8 @@ def test_downloads_go_on_through_a_flood_of_100_000_syns() -> None:
         assert len(list(scene.server.connections())) <= 2
     scene.run(10 * SECOND)
     assert before.data == data and during.data == data
-    assert scene.server.counters["TcpSyncookiesSent"] > 80_000
-    assert scene.server.counters["TcpSyncookiesRecv"] == 1
+    assert scene.server.counters["TcpExtSyncookiesSent"] > 80_000
+    assert scene.server.counters["TcpExtSyncookiesRecv"] == 1
     info = during.connection.info()
     assert info.timestamps and info.sack and info.send_window_shift and info.receive_window_shift
     scene.run(100 * SECOND)
@@ -184,7 +184,7 @@ def test_a_cookie_brings_the_options_back_in_the_time_stamp() -> None:
     assert info.send_window_shift == 7 and info.send_window == 500 << 7
     assert info.receive_window_shift == answer.options.window_scale
     assert info.mss == 1460 - 12 and info.srtt is None
-    assert scene.server.counters["TcpSyncookiesRecv"] == 1
+    assert scene.server.counters["TcpExtSyncookiesRecv"] == 1
     assert scene.server.counters["TcpPassiveOpens"] == 4 + 1
 
 
@@ -268,7 +268,7 @@ def test_a_forged_ack_is_refused(bit: int) -> None:
         [reset] = scene.ask(segment, source)
         assert reset.flags & RST and reset.seq == segment.ack
     assert not list(scene.server.connections())
-    assert scene.server.counters["TcpSyncookiesFailed"] == 4 and not scene.server.counters["TcpNoConnection"]
+    assert scene.server.counters["TcpExtSyncookiesFailed"] == 4 and not scene.server.counters["TcpNoConnection"]
     assert scene.ask(ack_of(answer)) == [] and len(list(scene.server.connections())) == 1
 
 
@@ -295,7 +295,7 @@ def test_cookies_are_believed_only_while_there_are_any_out() -> None:
     peace.server.listen(PORT, peace.now)
     [reset] = peace.ask(ack_of(answer))
     assert reset.flags & RST and peace.server.counters["TcpNoConnection"] == 1
-    assert not peace.server.counters["TcpSyncookiesFailed"]
+    assert not peace.server.counters["TcpExtSyncookiesFailed"]
     scene.after(LIFETIME + 1)
     [reset] = scene.ask(ack_of(answer))
     assert reset.flags & RST and scene.server.counters["TcpNoConnection"] == 1
@@ -314,9 +314,9 @@ def test_a_listener_without_a_flood_sends_no_cookies() -> None:
     scene = Scene(tcp=TcpConfig(syn_backlog=100))
     scene.server.listen(PORT, scene.now)
     scene.attack(spoofed_syns(100))
-    assert scene.server.counters["TcpSyncookiesSent"] == 0
+    assert scene.server.counters["TcpExtSyncookiesSent"] == 0
     scene.attack(spoofed_syns(1, seed=3))
-    assert scene.server.counters["TcpSyncookiesSent"] == 1
+    assert scene.server.counters["TcpExtSyncookiesSent"] == 1
 
 
 def test_who_sends_more_than_a_syn_counts_against_the_same_bound() -> None:
@@ -327,7 +327,7 @@ def test_who_sends_more_than_a_syn_counts_against_the_same_bound() -> None:
         scene.ask(syn(port))
         scene.ask(Segment(port, PORT, 8, 12345, ACK, 500))
     assert len(list(scene.server.connections())) == 10
-    assert scene.server.counters["TcpSyncookiesSent"] == 40
+    assert scene.server.counters["TcpExtSyncookiesSent"] == 40
     scene.after(64 * SECOND)
     assert not list(scene.server.connections())
 
@@ -351,8 +351,8 @@ def test_a_full_accept_queue_lets_nobody_finish_and_nobody_fail() -> None:
     answers = [scene.ask(syn(port))[0] for port in (3001, 3002)]
     assert scene.ask(ack_of(answers[0])) == []
     assert scene.ask(ack_of(answers[1])) == []  # no reset
-    assert scene.server.counters["TcpListenOverflows"] == 1 and listener.acceptable == 1
-    assert scene.ask(syn(3003)) == [] and scene.server.counters["TcpListenOverflows"] == 2
+    assert scene.server.counters["TcpExtListenOverflows"] == 1 and listener.acceptable == 1
+    assert scene.ask(syn(3003)) == [] and scene.server.counters["TcpExtListenOverflows"] == 2
     assert scene.server.accept(listener).key.remote_port == 3001
     again = [answer for answer in scene.after(SECOND) if answer.flags & SYN]
     assert [each.dst_port for each in again] == [3002] and again[0].seq == answers[1].seq
@@ -377,7 +377,7 @@ def test_a_cookie_that_comes_back_to_a_full_accept_queue_is_kept_by_the_peer() -
     scene.listener.backlog = 1
     first, second = (cookie_for(scene, port=port) for port in (3001, 3002))
     scene.ask(ack_of(first))
-    assert scene.ask(ack_of(second)) == [] and scene.server.counters["TcpListenOverflows"] == 1
+    assert scene.ask(ack_of(second)) == [] and scene.server.counters["TcpExtListenOverflows"] == 1
     scene.server.accept(scene.listener)
     scene.ask(ack_of(second))
     assert scene.server.accept(scene.listener).key.remote_port == 3002
@@ -391,7 +391,7 @@ def test_peers_that_nobody_accepts_are_bounded() -> None:
         for answer in scene.ask(syn(port)):
             scene.ask(ack_of(answer))
     assert len(list(scene.server.connections())) == 20 and not list(scene.server.half_open())
-    assert scene.server.counters["TcpListenOverflows"] == 980
+    assert scene.server.counters["TcpExtListenOverflows"] == 980
 
 
 def test_closing_a_listener_leaves_nothing_of_a_flood() -> None:

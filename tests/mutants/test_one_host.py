@@ -210,7 +210,7 @@ def test_sources_that_no_host_can_have(lab, src):
 
 
 @pytest.mark.req("1122-3.2.1.2-1", "1122-3.2.1.1-1")
-@pytest.mark.parametrize(("at", "counter"), [(8, "IpInCsumErrors"), (0, "IpInHdrErrors")])
+@pytest.mark.parametrize(("at", "counter"), [(8, "IpExtInCsumErrors"), (0, "IpInHdrErrors")])
 def test_damaged_headers_are_dropped(lab, at, counter):
     bench = lab().know_peer()
     packet = bytearray(ip.build(Ipv4Header(PEER, US, PROTOCOL_ICMP), icmp.build(IcmpMessage(8, 0, 0, b""))))

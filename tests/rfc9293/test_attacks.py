@@ -27,7 +27,7 @@ SECOND = 10**9
 def test_challenges_are_limited_for_each_connection(bench):
     bench = bench(State.ESTABLISHED, challenge_acks_per_second=10)
     assert len([seg for _ in range(50) for seg in bench.peer(SYN, at=100)]) == 10
-    assert bench.counters["TcpChallengeAcksLimited"] == 40
+    assert bench.counters["TcpExtTCPACKSkippedChallenge"] == 40
     bench.advance(SECOND)
     assert len(bench.peer(SYN, at=100)) == 1
 
@@ -212,7 +212,7 @@ def test_the_backlog_is_bounded(bench):
         other = ipv4(f"192.0.2.{address}")
         bench.tcp.receive(other, bench.source_for(0), Segment(9, 80, 1, 0, SYN, 1000), bench.now)
     assert len(list(bench.tcp.half_open())) == 2 and not list(bench.tcp.connections())
-    assert bench.counters["TcpSyncookiesSent"] == 2
+    assert bench.counters["TcpExtSyncookiesSent"] == 2
 
 
 @pytest.mark.req("3360-1", "9293-3.1-rsrvd")
@@ -227,7 +227,7 @@ def test_holes_are_bounded(bench):
     bench = bench(State.ESTABLISHED, out_of_order_ranges=4)
     for hole in range(1, 10):
         bench.peer(ACK, b"x", at=100 * hole)
-    assert bench.counters["TcpOutOfOrder"] == 4 and bench.counters["TcpOutOfOrderDrops"] == 5
+    assert bench.counters["TcpExtTCPOFOQueue"] == 4 and bench.counters["TcpExtTCPOFODrop"] == 5
 
 
 def test_what_is_held_already_is_kept(bench):

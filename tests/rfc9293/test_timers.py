@@ -114,7 +114,7 @@ def test_a_timeout_sends_the_first_segment_only(bench):
     [(_, again)] = bench.advance(bench.connection.info().rto)
     assert (again.seq, bytes(again.payload)) == (first[0].seq, bytes(first[0].payload))
     assert bench.connection.info().cwnd == 1000
-    assert bench.counters["TcpTimeouts"] == 1
+    assert bench.counters["TcpExtTCPTimeouts"] == 1
 
 
 @pytest.mark.req("5681-12", "5681-14")
@@ -124,7 +124,7 @@ def test_a_timeout_halves_what_was_in_flight_once(bench):
     bench.advance(bench.connection.info().rto)
     assert bench.connection.info().ssthresh == 4000
     bench.advance(10 * SECOND)
-    assert bench.counters["TcpTimeouts"] > 1
+    assert bench.counters["TcpExtTCPTimeouts"] > 1
     assert bench.connection.info().ssthresh == 4000
 
 
@@ -193,7 +193,7 @@ def test_after_r2_the_connection_is_over(bench):
     with pytest.raises(TimeoutError):
         bench.read()
     assert bench.advance(1000 * SECOND) == []
-    assert bench.counters["TcpUserTimeouts"] == 1
+    assert bench.counters["TcpExtTCPAbortOnTimeout"] == 1
 
 
 @pytest.mark.req("9293-MUST-21")

@@ -245,7 +245,7 @@ def test_text_after_close_resets(bench):
     bench.peer(ACK)
     [reset] = bench.peer(ACK, b"for nobody")
     assert reset.flags & RST and not bench.alive
-    assert bench.counters["TcpDataAfterClose"] == 1
+    assert bench.counters["TcpExtTCPAbortOnData"] == 1
 
 
 def test_fin_wait_2_of_a_closed_connection_ends(bench, second):

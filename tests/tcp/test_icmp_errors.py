@@ -158,7 +158,7 @@ def test_what_was_too_large_is_sent_again_in_smaller_segments(bench: Bench, isn:
     assert bench.host.counters["TcpPmtuReductions"] == 1
     after = peer.connection.info()
     assert after.ssthresh == before.ssthresh and after.cwnd >= before.cwnd // 2  # no congestion was signalled
-    assert bench.host.counters["TcpTimeouts"] == 0
+    assert bench.host.counters["TcpExtTCPTimeouts"] == 0
     peer.send("A", ack=again[-1].end)
     assert all(len(each.data) <= 960 for each in peer.take())
 

@@ -76,7 +76,7 @@ def test_the_backlog_is_bounded(bench: Bench) -> None:
             answered += 1
             peer.send("A")
     assert answered == 4
-    assert bench.host.counters["TcpListenOverflows"] == 96
+    assert bench.host.counters["TcpExtListenOverflows"] == 96
     while bench.host.accept(listener):
         pass
     Peer(bench, port=2000).handshake(listener)

@@ -104,7 +104,7 @@ def test_what_is_in_a_window_ever_offered_is_taken() -> None:
     peer.take()
     peer.send("A", seq=1 + first - 100, data=100)  # the last octets of the first window
     peer.expect("A", ack=4)
-    assert bench.host.counters["TcpOutOfOrder"] == 1
+    assert bench.host.counters["TcpExtTCPOFOQueue"] == 1
 
 
 # Delayed ACKs

@@ -71,7 +71,7 @@ def test_what_is_no_duplicate_ack(bench: Bench, what: str) -> None:
         else:
             peer.send("A", ack=1)
         sent += [each for each in peer.take() if each.data]
-    assert sent == [] and bench.host.counters["TcpFastRetransmits"] == 0
+    assert sent == [] and bench.host.counters["TcpExtTCPRenoRecovery"] == 0
 
 
 @pytest.mark.req("5681-21", "5681-20")
@@ -80,7 +80,7 @@ def test_two_duplicates_are_not_enough(bench: Bench) -> None:
     duplicates(peer, 1, 2)
     peer.send("A", ack=MSS + 1)
     assert 0 not in numbers(peer.take())
-    assert bench.host.counters["TcpFastRetransmits"] == 0
+    assert bench.host.counters["TcpExtTCPRenoRecovery"] == 0
 
 
 @pytest.mark.req("6582-4", "6582-5", "5681-27", "6582-3")
@@ -115,7 +115,7 @@ def test_every_partial_ack_sends_the_next_hole(bench: Bench) -> None:
         peer.send("A", ack=hole * MSS + 1)
         assert numbers(peer.take())[0] == hole
     assert peer.connection.info().ssthresh == 5 * MSS
-    assert bench.host.counters["TcpTimeouts"] == 0
+    assert bench.host.counters["TcpExtTCPTimeouts"] == 0
 
 
 @pytest.mark.req("6582-6")
@@ -130,12 +130,12 @@ def test_only_the_first_partial_ack_restarts_the_timer(bench: Bench) -> None:
     rto = peer.connection.info().rto
     for hole in range(2, 8):
         bench.elapse(RTT)
-        if bench.host.counters["TcpTimeouts"]:
+        if bench.host.counters["TcpExtTCPTimeouts"]:
             break
         peer.send("A", ack=hole * MSS + 1)
         peer.take()
     bench.elapse(max(0, began + rto - bench.now))
-    assert bench.host.counters["TcpTimeouts"] == 1
+    assert bench.host.counters["TcpExtTCPTimeouts"] == 1
 
 
 @pytest.mark.req("6582-7", "6582-8", "6582-2")
@@ -148,7 +148,7 @@ def test_duplicates_after_a_timeout_that_cover_less_than_recover(bench: Bench) -
     assert resent == [1, 2]
     sent = duplicates(peer, MSS + 1, 6)
     assert 1 not in numbers(sent)
-    assert bench.host.counters["TcpFastRetransmits"] == 0
+    assert bench.host.counters["TcpExtTCPRenoRecovery"] == 0
     assert peer.connection.info().ssthresh == ssthresh
 
 
@@ -168,7 +168,7 @@ def test_a_third_duplicate_again_in_the_same_recovery_halves_nothing(bench: Benc
     peer.take()
     duplicates(peer, 4 * MSS + 1, 6)
     assert peer.connection.info().ssthresh == 5 * MSS
-    assert bench.host.counters["TcpFastRetransmits"] <= 2
+    assert bench.host.counters["TcpExtTCPRenoRecovery"] <= 2
 
 
 @pytest.mark.req("5681-28")
@@ -214,7 +214,7 @@ def test_fast_retransmit_comes_before_the_timer(bench: Bench) -> None:
     peer = in_flight(bench)
     bench.elapse(10 * MILLISECOND)
     assert 0 in numbers(duplicates(peer, 1, 3))
-    assert bench.host.counters["TcpTimeouts"] == 0
+    assert bench.host.counters["TcpExtTCPTimeouts"] == 0
     peer.send("A", ack=peer.seen)
     assert bench.host.counters["TcpRetransSegs"] == 1
 

@@ -22,10 +22,10 @@ def test_every_attack_arrives(name: str) -> None:
     ("name", "counter"),
     [
         ("SYN, the SYN queue has room", "TcpPassiveOpens"),
-        ("SYN, answered with a cookie", "TcpSyncookiesSent"),
-        ("ACK with a forged cookie, answered with a reset", "TcpSyncookiesFailed"),
+        ("SYN, answered with a cookie", "TcpExtSyncookiesSent"),
+        ("ACK with a forged cookie, answered with a reset", "TcpExtSyncookiesFailed"),
         ("ACK to nobody, answered with a reset", "TcpNoConnection"),
-        ("reset in the window", "TcpChallengeAcksLimited"),
+        ("reset in the window", "TcpExtTCPACKSkippedChallenge"),
         ("fragment of 8 octets", "IpReasmReqds"),
     ],
 )
@@ -39,7 +39,7 @@ def test_octets_with_gaps_are_kept_out_of_order() -> None:
     for name in ("one octet, out of order", "one octet, out of order, from behind"):
         victim, frames = hostile.ATTACKS[name](1000)
         victim.take(list(frames))
-        assert victim.host.counters["TcpOutOfOrder"] == 1000
+        assert victim.host.counters["TcpExtTCPOFOQueue"] == 1000
 
 
 def test_it_prints_a_figure_for_each(capsys: pytest.CaptureFixture[str]) -> None:

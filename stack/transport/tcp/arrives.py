@@ -83,7 +83,7 @@ def _is_acceptable(connection: "Connection", seg: Segment, now: Instant) -> bool
     connection.counters["TcpUnacceptable"] += 1
     if not window and not offset and not seg.flags & (SYN | RST):
         # "Special allowance should be made to accept valid ACKs, URGs, and RSTs" at a closed window.
-        connection.counters["TcpRcvPruned"] += len(seg.payload)
+        connection.counters["TcpRcvBeyondWindowOctets"] += len(seg.payload)
         seg.payload = b""
         seg.flags &= ~FIN
         connection.ack_now = True
@@ -117,13 +117,13 @@ def _passes_paws(connection: "Connection", seg: Segment, now: Instant) -> bool:
         return True
     ts_val = seg.options.ts_val
     if ts_val is None:
-        connection.counters["TcpPawsDrops"] += 1  # RFC 7323 3.2: SHOULD be dropped in silence
+        connection.counters["TcpExtPAWSEstab"] += 1  # RFC 7323 3.2: SHOULD be dropped in silence
         return False
     # R1 of RFC 7323 5.3 has no exception for an ACK without text that others have overtaken, as Linux has: it is
     # dropped here, and those that were faster have said more.
     if not seq_lt(ts_val, timestamps.recent) or now - timestamps.recent_at > _PAWS_VALID:
         return True
-    connection.counters["TcpPawsDrops"] += 1
+    connection.counters["TcpExtPAWSEstab"] += 1
     if seg.length:
         output.send_ack(connection, now)
     else:
@@ -174,10 +174,10 @@ def _challenge(connection: "Connection", now: Instant) -> None:
         connection.challenges_since = now
         connection.challenges = 0
     if connection.challenges >= connection.config.challenge_acks_per_second:
-        connection.counters["TcpChallengeAcksLimited"] += 1
+        connection.counters["TcpExtTCPACKSkippedChallenge"] += 1
         return
     connection.challenges += 1
-    connection.counters["TcpChallengeAcks"] += 1
+    connection.counters["TcpExtTCPChallengeACK"] += 1
     output.send_ack(connection, now)
 
 
@@ -272,7 +272,7 @@ def _grow(connection: "Connection", seg: Segment) -> None:
 def _on_duplicate(connection: "Connection", now: Instant) -> None:
     sender = connection.sender
     if sender.recovery.on_duplicate(sender.board.end, sender.flight, sender.congestion, now):
-        connection.counters["TcpFastRetransmits"] += 1
+        connection.counters["TcpExtTCPRenoRecovery"] += 1
         output.retransmit_first(connection, now)
         connection.retransmit.arm(connection.retransmission_deadline(now))
 
@@ -324,7 +324,7 @@ def _process_text(connection: "Connection", seg: Segment, now: Instant) -> None:
         seq = receiver.nxt
     beyond = len(payload) - ((receiver.edge - seq) & MASK)
     if beyond > 0:  # its end straddles the window's right edge
-        connection.counters["TcpRcvPruned"] += beyond
+        connection.counters["TcpRcvBeyondWindowOctets"] += beyond
         payload = payload[:-beyond]
     if receiver.fin_at is not None:  # nothing can lie behind the FIN
         payload = payload[: max(seq_diff(receiver.fin_at, seq), 0)]
@@ -332,17 +332,17 @@ def _process_text(connection: "Connection", seg: Segment, now: Instant) -> None:
         connection.ack_now = True
         return
     if connection.is_released:  # nobody will read it: say so, rather than acknowledge it (RFC 9293 3.6.1)
-        connection.counters["TcpDataAfterClose"] += 1
+        connection.counters["TcpExtTCPAbortOnData"] += 1
         connection.abort(now)
         return
     if seq != receiver.nxt:
-        counter = "TcpOutOfOrder" if receiver.insert(seq, payload) else "TcpOutOfOrderDrops"
+        counter = "TcpExtTCPOFOQueue" if receiver.insert(seq, payload) else "TcpExtTCPOFODrop"
         connection.counters[counter] += 1
         output.send_ack(connection, now)  # at once, and once for each: the sender counts them (RFC 5681 4.2)
         return
     fitting = receiver.fitting(len(payload))
     if fitting < len(payload):  # the host is full: as if lost on the way, so that it comes again, later
-        connection.counters["TcpRcvQDrop"] += len(payload) - fitting
+        connection.counters["TcpRcvQDropOctets"] += len(payload) - fitting
         payload = payload[:fitting]
         if not payload:
             return

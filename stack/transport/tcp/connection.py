@@ -389,5 +389,5 @@ class Connection:
         timeouts.on_tail(self, now)
 
     def _on_delayed_ack(self, now: Instant) -> None:
-        self.counters["TcpDelayedAcks"] += 1
+        self.counters["TcpExtDelayedACKs"] += 1
         output.send_ack(self, now)

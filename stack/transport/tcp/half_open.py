@@ -106,6 +106,6 @@ class HalfOpen:
             listener.tcp.counters["TcpAttemptFails"] += 1
             listener.withdraw(self)
         else:
-            listener.tcp.counters["TcpTimeouts"] += 1
+            listener.tcp.counters["TcpExtTCPTimeouts"] += 1
             self.timeouts += 1
             self.repeat(now)

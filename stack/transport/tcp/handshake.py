@@ -90,7 +90,7 @@ def on_handshake_ack(connection: "Connection", seg: Segment, now: Instant) -> bo
     """Our SYN is acknowledged in SYN-RECEIVED: the connection is established; False: there is no room for it yet."""
     sender, listener = connection.sender, connection.listener
     if listener is not None and listener.is_full:
-        connection.counters["TcpListenOverflows"] += 1
+        connection.counters["TcpExtListenOverflows"] += 1
         return False
     _acknowledge_syn(connection, seg, now)
     sender.set_window(seg.seq, seg.ack, seg.window << sender.shift)
@@ -132,7 +132,7 @@ def reopens(connection: "Connection", seg: Segment, now: Instant) -> bool:
         newer = seq_lt(timestamps.recent, ts_val) or (timestamps.recent == ts_val and beyond)
     if not newer:
         return False
-    connection.counters["TcpTimeWaitRecycled"] += 1
+    connection.counters["TcpExtTWRecycled"] += 1
     connection.finish(Cause.TIME_WAIT_OVER, None, now)
     listener.on_syn(connection.key, seg, now)
     return True

@@ -103,7 +103,7 @@ class Listener:
         """A SYN: remember it, and answer. Text that comes with it is left to be sent again."""
         tcp = self.tcp
         if self.is_full:
-            tcp.counters["TcpListenOverflows"] += 1
+            tcp.counters["TcpExtListenOverflows"] += 1
         elif not key.remote_port:
             tcp.counters["TcpInErrs"] += 1
         elif len(self._half_open) + len(self._proceeding) >= self.config.syn_backlog:
@@ -120,7 +120,7 @@ class Listener:
         iss = syn_cookies.cookie(self.tcp.secret, key, seg.seq, common, now)
         half_open = HalfOpen(self, key, seg.seq, iss, common, now)
         if half_open.answer(syn_cookies.stamp(half_open.clock(now), common), now):
-            self.tcp.counters["TcpSyncookiesSent"] += 1
+            self.tcp.counters["TcpExtSyncookiesSent"] += 1
             self._cookies_until = now + syn_cookies.LIFETIME
 
     def _on_ack(self, key: FlowKey, seg: Segment, now: Instant) -> None:
@@ -133,12 +133,12 @@ class Listener:
         irs, iss = (seg.seq - 1) & MASK, (seg.ack - 1) & MASK
         mss = syn_cookies.opened(iss, tcp.secret, key, irs, now)
         if mss is None:
-            tcp.counters["TcpSyncookiesFailed"] += 1
+            tcp.counters["TcpExtSyncookiesFailed"] += 1
             tcp.reset_stray(key, seg, now)
         elif self.is_full:
-            tcp.counters["TcpListenOverflows"] += 1
+            tcp.counters["TcpExtListenOverflows"] += 1
         else:
-            tcp.counters["TcpSyncookiesRecv"] += 1
+            tcp.counters["TcpExtSyncookiesRecv"] += 1
             tcp.counters["TcpPassiveOpens"] += 1
             common = syn_cookies.terms_of(mss, seg.options if self.config.timestamps else NO_OPTIONS)
             self._proceed(HalfOpen(self, key, irs, iss, common, now), seg, now)

@@ -46,7 +46,7 @@ class Memory:
     def make_room(self, octets: int) -> bool:
         """Drop what arrived out of order, the oldest first, until there is room for `octets`; False: there is none."""
         while self.used + octets > self.limit and self._gaps:
-            self._counters["TcpOfoPruned"] += 1
+            self._counters["TcpExtOfoPruned"] += 1
             next(iter(self._gaps)).drop_out_of_order()
         return self.used + octets <= self.limit
 

@@ -120,7 +120,7 @@ def send_tail_probe(connection: "Connection", now: Instant) -> None:
             return
     elif board.newest is None or not _repeat(connection, *board.tail(sender.mss), now):
         return
-    connection.counters["TcpLossProbes"] += 1
+    connection.counters["TcpExtTCPLossProbes"] += 1
     sender.recovery.on_tail_probe(board.end, repeats=length <= 0)
 
 
@@ -130,7 +130,7 @@ def send_probe(connection: "Connection", now: Instant) -> None:
     start, length, fin = sender.probe()
     payload = sender.buffer.peek(start, length) if length else b""
     if _send(connection, sender.seq_at(start), ACK | (FIN if fin else PSH), payload, now) >= 0:
-        connection.counters["TcpZeroWindowProbes"] += 1
+        connection.counters["TcpExtTCPWinProbe"] += 1
         sender.on_probe(start, length + fin, now)
 
 
@@ -146,7 +146,7 @@ def send_ack(connection: "Connection", now: Instant) -> bool:
 
 def send_keep_alive(connection: "Connection", now: Instant) -> None:
     """A segment just below the window, which the peer must answer (RFC 9293 3.8.4)."""
-    connection.counters["TcpKeepAliveProbes"] += 1
+    connection.counters["TcpExtTCPKeepAlive"] += 1
     connection.counters["TcpOutSegs"] += 1
     _send(connection, (connection.sender.nxt - 1) & MASK, ACK, b"", now)
 

@@ -195,7 +195,7 @@ class Tcp:
         self._orphans.pop(connection, None)
         self._time_wait[connection] = None
         if len(self._time_wait) > self.config.time_wait_limit:
-            self.counters["TcpTimeWaitOverflows"] += 1
+            self.counters["TcpExtTCPTimeWaitOverflow"] += 1
             next(iter(self._time_wait)).finish(Cause.TIME_WAIT_OVER, None, now)
 
     def orphaned(self, connection: Connection, now: Instant) -> None:

@@ -21,9 +21,9 @@ def take_blocks(connection: "Connection", seg: Segment) -> int:
         start = sender.offset_of(left)
         end = start + length
         if length <= 0 or start < 0 or end > board.end:
-            connection.counters["TcpSackDiscards"] += 1  # nothing that we ever sent
+            connection.counters["TcpExtTCPSACKDiscard"] += 1  # nothing that we ever sent
         elif not index and (end <= acknowledged or _is_within(blocks, left, right)):
-            connection.counters["TcpDsacksIn"] += 1
+            connection.counters["TcpExtTCPDSACKRecv"] += 1
             dsacked = length
         elif end > board.una:
             board.on_sack(max(start, board.una), end)

@@ -26,7 +26,7 @@ def on_retransmit(connection: "Connection", now: Instant) -> None:
     if now >= give_up_at(connection):
         _time_out(connection, now)
         return
-    connection.counters["TcpTimeouts"] += 1
+    connection.counters["TcpExtTCPTimeouts"] += 1
     if sender.una == sender.iss:
         sender.retransmissions += 1
         sender.rtt.back_off()
@@ -140,7 +140,7 @@ def _on_persist(connection: "Connection", now: Instant) -> None:
 def _time_out(connection: "Connection", now: Instant) -> None:
     error = connection.soft_error or TimeoutError(errno.ETIMEDOUT, "the peer did not acknowledge in time")
     if connection.state not in (State.SYN_SENT, State.SYN_RECEIVED):
-        connection.counters["TcpUserTimeouts"] += 1
+        connection.counters["TcpExtTCPAbortOnTimeout"] += 1
     connection.finish(Cause.TIMED_OUT, error, now)
 
 
