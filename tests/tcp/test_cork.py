@@ -84,6 +84,15 @@ def test_a_closed_window_is_probed_once_the_cork_is_out(peer: Peer) -> None:
     assert peer.expect("PA", data=1, within=2 * SECOND)  # the octet of a probe
 
 
+def test_a_fin_behind_a_closed_window_has_it_probed(peer: Peer) -> None:
+    peer.send("A", window=0)
+    peer.write(100)
+    began = peer.bench.now
+    peer.shutdown()
+    probe = peer.expect("PA", data=1, within=2 * SECOND)
+    assert probe.at - began == peer.connection.info().rto  # and not 200 ms later, by the cork's timer
+
+
 def test_without_the_cork_nothing_is_different(peer: Peer) -> None:
     cork(peer, False)
     cork(peer, False)
