@@ -4,13 +4,16 @@ It lies in the tree, so that building needs nothing but what pyproject.toml name
 folder, which is on the path because this backend is.
 """
 
+import os
+from typing import Any
+
+from setuptools import build_meta
 from setuptools.build_meta import (
     build_editable,
     build_sdist,
     build_wheel,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
-    get_requires_for_build_wheel,
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
 )
@@ -25,3 +28,9 @@ __all__ = [
     "prepare_metadata_for_build_editable",
     "prepare_metadata_for_build_wheel",
 ]
+
+
+def get_requires_for_build_wheel(config_settings: dict[str, Any] | None = None) -> list[str]:
+    """What pyproject.toml names, and for the compiled core the compiler."""
+    compiler = ["mypy>=1.18"] if os.environ.get("TAPSTACK_COMPILE") == "1" else []
+    return [*build_meta.get_requires_for_build_wheel(config_settings), *compiler]

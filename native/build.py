@@ -3,7 +3,10 @@
     python native/build.py --inplace     into stack/, for work on the checkout
     python native/build.py --sanitize    the C files and their harness with ASan and UBSan, and run it
 
-With TAPSTACK_PURE=1 in the environment nothing is built, and the stack runs on its Python twin.
+With TAPSTACK_PURE=1 in the environment nothing is built, and the stack runs on its Python twin. With
+TAPSTACK_COMPILE=1 mypyc makes C of the core, too: the typed Python that every segment goes through. That Python is the
+one source, and what the tests run; compiled it does the same in a quarter of the time. It takes two minutes, and what
+comes out fits one version of Python, so it is not what an installation does unasked.
 """
 
 import os
@@ -36,6 +39,26 @@ SANITIZERS: Final = [
     "-fno-omit-frame-pointer",
 ]
 
+CORE: Final = [
+    "clock.py",
+    "events.py",
+    "path.py",
+    "host.py",
+    "fastpath/native.py",
+    "fastpath/ring.py",
+    "internet/path_mtu.py",
+    "link/interface.py",
+    "link/neighbors.py",
+    "transport/flow.py",
+    "transport/tcp/*.py",
+    "transport/tcp/congestion/*.py",
+    "wire/tcp.py",
+    "application/http/connection.py",
+    "application/http/dates.py",
+    "application/http/messages.py",
+    "application/http/server.py",
+]
+
 
 class BuildExt(build_ext):
     """Compiles our C files with every warning an error; the file that cffi generates would not bear that."""
@@ -65,6 +88,8 @@ def setup_arguments() -> dict[str, Any]:
     """What setup.py hands to setuptools."""
     if os.environ.get("TAPSTACK_PURE") == "1":
         return {}
+    if os.environ.get("TAPSTACK_COMPILE") == "1":
+        return {"ext_modules": [extension(), *core_extensions()], "cmdclass": {"build_ext": BuildExt}}
     return {
         "ext_modules": [extension()],
         "cmdclass": {"build_ext": BuildExt},
@@ -94,6 +119,14 @@ def extension() -> Extension:
         depends=[*SOURCES, *HEADERS],  # what build_ext compares with the time of the last link
         py_limited_api=True,
     )
+
+
+def core_extensions() -> list[Any]:
+    """The modules of the core, compiled; to be called in the folder that `stack` lies in."""
+    from mypyc.build import mypycify  # only here: who does not ask for it need not have it
+
+    files = sorted(str(path) for pattern in CORE for path in Path("stack").glob(pattern))
+    return list(mypycify(["--strict", *files], opt_level="2"))
 
 
 def build_inplace() -> None:

@@ -22,20 +22,23 @@ _SWEEP_AT_LEAST = 64
 
 
 class Timer:
-    """One timer of a TimerQueue; `action` gets the instant at which it fires."""
+    """One timer of a TimerQueue; `action` gets the instant at which it fires.
 
-    __slots__ = ("_action", "_entry", "_queue", "deadline")
+    `_entry` is the number of its entry in the heap, 0 when it has none; `_entry_at` is the instant of that.
+    """
+
+    __slots__ = ("_action", "_entry", "_entry_at", "_queue", "deadline")
 
     def __init__(self, queue: "TimerQueue", action: Callable[[Instant], None]) -> None:
         self._queue = queue
         self._action = action
-        self._entry: tuple[Instant, int, Timer] | None = None
+        self._entry = 0
+        self._entry_at: Instant = 0
         self.deadline: Instant | None = None
 
     def arm(self, deadline: Instant) -> None:
         """Fire at `deadline`, in place of any earlier arming."""
-        entry = self._entry
-        if entry is None or deadline < entry[0]:
+        if not self._entry or deadline < self._entry_at:
             self._queue._push(self, deadline)
         elif self.deadline is None:
             self._queue._stale -= 1
@@ -45,7 +48,7 @@ class Timer:
         """Do not fire; harmless when not armed."""
         if self.deadline is not None:
             self.deadline = None
-            if self._entry is not None:
+            if self._entry:
                 self._queue._note_stale()
 
 
@@ -63,26 +66,25 @@ class TimerQueue:
         """When the next timer fires, or None."""
         heap = self._heap
         while heap:
-            entry = heap[0]
-            timer = entry[2]
-            if timer._entry is not entry or timer.deadline is None:
+            at, number, timer = heap[0]
+            if timer._entry != number or timer.deadline is None:
                 heappop(heap)
                 self._stale -= 1
-                if timer._entry is entry:
-                    timer._entry = None
-            elif timer.deadline > entry[0]:
+                if timer._entry == number:
+                    timer._entry = 0
+            elif timer.deadline > at:
                 heappop(heap)
-                timer._entry = None
+                timer._entry = 0
                 self._push(timer, timer.deadline)
             else:
-                return entry[0]
+                return at
         return None
 
     def expire(self, now: Instant) -> None:
         """Fire every timer whose deadline is at or before `now`, those armed meanwhile included."""
         while (deadline := self.deadline()) is not None and deadline <= now:
             timer = heappop(self._heap)[2]
-            timer._entry = None
+            timer._entry = 0
             timer.deadline = None
             timer._action(now)
 
@@ -91,10 +93,10 @@ class TimerQueue:
         return len(self._heap) - self._stale
 
     def _push(self, timer: Timer, deadline: Instant) -> None:
-        replaces = timer._entry is not None and timer.deadline is not None
+        replaces = timer._entry != 0 and timer.deadline is not None
         self._order += 1
-        timer._entry = (deadline, self._order, timer)
-        heappush(self._heap, timer._entry)
+        timer._entry, timer._entry_at = self._order, deadline
+        heappush(self._heap, (deadline, self._order, timer))
         if replaces:
             self._note_stale()
 
@@ -106,11 +108,11 @@ class TimerQueue:
     def _sweep(self) -> None:
         kept = []
         for entry in self._heap:
-            timer = entry[2]
-            if timer._entry is not entry:
+            _, number, timer = entry
+            if timer._entry != number:
                 continue
             if timer.deadline is None:
-                timer._entry = None
+                timer._entry = 0
             else:
                 kept.append(entry)
         self._heap = kept

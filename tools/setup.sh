@@ -93,3 +93,24 @@ setup_venv() {
     fi
     exec 9<&-
 }
+
+# Makes build/compiled/stack: what TAPSTACK_COMPILE=1 pip install . installs, core compiled. For .venv of mode dev.
+setup_compiled() {
+    local folder=$tapstack_root/build/compiled stamp
+    stamp=$(cd "$tapstack_root" && find native stack pyproject.toml -type f \( -name '*.[ch]' -o -name '*.py' -o -name '*.toml' \) \
+        -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
+    if [[ $(cat "$folder/stamp" 2>/dev/null) == "$stamp" ]]; then
+        return
+    fi
+    echo "tapstack: compiling the core into build/compiled (takes two minutes)" >&2
+    rm -rf "$folder"
+    setup_as_owner mkdir -p "$folder"
+    # By way of the source distribution: a build in the checkout would leave compiled modules for the next one.
+    (cd "$tapstack_root" && TAPSTACK_COMPILE=1 setup_as_owner .venv/bin/python -m build --no-isolation \
+        --outdir "$folder" . >"$folder/log" 2>&1) || {
+        tail -20 "$folder/log" >&2
+        setup_fail "the core could not be compiled (see above)"
+    }
+    setup_as_owner "$tapstack_root/.venv/bin/python" -m zipfile -e "$folder"/*.whl "$folder"
+    setup_as_owner tee "$folder/stamp" <<<"$stamp" >/dev/null
+}

@@ -92,6 +92,7 @@ def converse(profile, seed, **tcp):
     return [tap.frames for tap in taps], counters, states
 
 
+@pytest.mark.interpreted
 @settings(max_examples=examples(40))
 @given(
     st.sampled_from([0, 0, 0.01, 0.1]),

@@ -84,7 +84,6 @@ class Process:
             text=True,
             pass_fds=pass_fds,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
 
     @property

@@ -9,7 +9,7 @@ The names of states and variables, and the sections in comments, are the draft's
 """
 
 from enum import Enum, auto
-from typing import Final
+from typing import ClassVar, Final
 
 from stack.clock import MILLISECOND, SECOND, Duration, Instant
 from stack.transport.tcp.congestion.interface import AckSample
@@ -17,7 +17,8 @@ from stack.transport.tcp.congestion.newreno import UNLIMITED, initial_window
 
 _HIGH_GAIN: Final = 2.885  # 2 / ln 2: the least that doubles the rate every round (4.3.2.1)
 _CWND_GAIN: Final = 2.0
-_PACING_CYCLE: Final = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # one phase lasts a round trip (4.3.4.2)
+# One phase lasts a round trip (4.3.4.2).
+_PACING_CYCLE: Final[tuple[float, ...]] = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 _BANDWIDTH_ROUNDS: Final = 10  # BtlBwFilterLen (4.1.1.4)
 _RTPROP_WINDOW: Final = 10 * SECOND  # RTpropFilterLen (4.1.2.3)
 _PROBE_RTT_DURATION: Final = 200 * MILLISECOND
@@ -39,8 +40,8 @@ class State(Enum):
 class Bbr:
     """Draft 00; bandwidths in octets a second, windows in octets, times in nanoseconds."""
 
-    name = "bbr"
-    owns_recovery = True
+    name: ClassVar[str] = "bbr"
+    owns_recovery: ClassVar[bool] = True
     __slots__ = (
         "_bandwidths", "_conserves", "_cwnd_gain", "_cycle", "_cycle_at", "_filled_pipe", "_full_bandwidth",
         "_full_rounds", "_idle_restart", "_is_repairing", "_limited_until", "_pacing_gain", "_prior_cwnd",

@@ -5,7 +5,7 @@ not depend on the round-trip time; where Reno would be faster, it is as fast as 
 segments in the RFC: C is multiplied by the MSS.
 """
 
-from typing import Final
+from typing import ClassVar, Final
 
 from stack.clock import SECOND, Duration, Instant
 from stack.transport.tcp.congestion.hystart import HyStart
@@ -20,8 +20,8 @@ _ALPHA: Final = 3 * (1 - _BETA) / (1 + _BETA)  # what makes the Reno-friendly wi
 class Cubic:
     """RFC 9438; `w_max` and the windows in octets, times in nanoseconds."""
 
-    name = "cubic"
-    owns_recovery = False
+    name: ClassVar[str] = "cubic"
+    owns_recovery: ClassVar[bool] = False
     __slots__ = (
         "_acked_at", "_credit", "_epoch", "_hystart", "_k", "_prior", "_rtt", "_w_est", "_w_max", "cwnd",
         "initial_window", "mss", "pacing_rate", "ssthresh",

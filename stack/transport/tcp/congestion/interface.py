@@ -5,7 +5,7 @@ was a loss, and how cwnd moves while it is repaired (RFC 9937). All sizes are in
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from stack.clock import Duration, Instant
 
@@ -38,8 +38,8 @@ class AckSample:
 class CongestionControl(Protocol):
     """An algorithm. `cwnd` and `ssthresh` are read, and `cwnd` is written by loss recovery while that lasts."""
 
-    name: str
-    owns_recovery: bool  # on_ack() is called in recovery, too, and loss recovery leaves cwnd alone
+    name: ClassVar[str]
+    owns_recovery: ClassVar[bool]  # on_ack() is called in recovery, too, and loss recovery leaves cwnd alone
     mss: int
     initial_window: int  # IW (RFC 6928), and the restart window; less once either was too much
     cwnd: int

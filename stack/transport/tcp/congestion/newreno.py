@@ -1,6 +1,6 @@
 """Slow start and congestion avoidance (RFC 5681), with the initial window of RFC 6928 and the counting of RFC 3465."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 from stack.clock import Duration, Instant
 from stack.transport.tcp.congestion.interface import AckSample
@@ -21,8 +21,8 @@ def cautious_window(mss: int) -> int:
 class NewReno:
     """The classic: exponential growth up to ssthresh, then one segment a round trip; half the flight on a loss."""
 
-    name = "newreno"
-    owns_recovery = False
+    name: ClassVar[str] = "newreno"
+    owns_recovery: ClassVar[bool] = False
     __slots__ = ("_avoidance_octets", "_prior", "cwnd", "initial_window", "mss", "pacing_rate", "ssthresh")
 
     def __init__(self, mss: int, initial_segments: int) -> None:
