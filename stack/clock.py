@@ -18,7 +18,7 @@ MICROSECOND: Final = 1_000
 MILLISECOND: Final = 1_000_000
 SECOND: Final = 1_000_000_000
 
-_SWEEP_AT_LEAST = 64
+_SWEEP_AT_LEAST: Final = 1024
 
 
 class Timer:

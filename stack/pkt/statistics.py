@@ -6,7 +6,7 @@ from typing import Final
 
 from stack.clock import MICROSECOND
 from stack.pkt.syntax import Assertion, ScriptFailure
-from stack.transport.tcp.congestion.newreno import UNLIMITED
+from stack.transport.tcp.congestion.interface import UNLIMITED
 from stack.transport.tcp.recovery import Phase
 from stack.transport.tcp.states import State
 from stack.transport.tcp.status import ConnectionInfo

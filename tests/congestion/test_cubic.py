@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stack.clock import MILLISECOND, SECOND, Duration
 from stack.transport.tcp.congestion.cubic import Cubic
-from stack.transport.tcp.congestion.newreno import UNLIMITED
+from stack.transport.tcp.congestion.interface import UNLIMITED
 from tests.congestion.path import MSS, ROUND, Bottleneck, ack, run_rounds
 
 BETA = 0.7

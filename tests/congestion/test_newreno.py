@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from stack.clock import SECOND
 from stack.errors import ConfigurationError
 from stack.transport.tcp.congestion import ALGORITHMS, congestion_control
-from stack.transport.tcp.congestion.newreno import NewReno, initial_window
+from stack.transport.tcp.congestion.interface import initial_window
+from stack.transport.tcp.congestion.newreno import NewReno
 from tests.congestion.path import MSS, ROUND, Bottleneck, ack, run_rounds
 
 

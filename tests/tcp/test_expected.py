@@ -34,7 +34,7 @@ PARTS = ("sender", "receiver", "recovery", "rack", "board", "rtt", "congestion",
 def state_of(part):
     """Every variable of a connection, by name, and those of its parts."""
     found = {}
-    for name in type(part).__slots__:
+    for name in (slot for kind in type(part).__mro__ for slot in getattr(kind, "__slots__", ())):
         value = getattr(part, name)
         if name in PARTS and hasattr(type(value), "__slots__"):
             found[name] = state_of(value)

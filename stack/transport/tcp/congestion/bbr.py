@@ -12,8 +12,7 @@ from enum import Enum, auto
 from typing import ClassVar, Final
 
 from stack.clock import MILLISECOND, SECOND, Duration, Instant
-from stack.transport.tcp.congestion.interface import AckSample
-from stack.transport.tcp.congestion.newreno import UNLIMITED, initial_window
+from stack.transport.tcp.congestion.interface import UNLIMITED, AckSample, CongestionControl
 
 _HIGH_GAIN: Final = 2.885  # 2 / ln 2: the least that doubles the rate every round (4.3.2.1)
 _CWND_GAIN: Final = 2.0
@@ -37,7 +36,7 @@ class State(Enum):
     PROBE_RTT = auto()
 
 
-class Bbr:
+class Bbr(CongestionControl):
     """Draft 00; bandwidths in octets a second, windows in octets, times in nanoseconds."""
 
     name: ClassVar[str] = "bbr"
@@ -46,15 +45,11 @@ class Bbr:
         "_bandwidths", "_conserves", "_cwnd_gain", "_cycle", "_cycle_at", "_filled_pipe", "_full_bandwidth",
         "_full_rounds", "_idle_restart", "_is_repairing", "_limited_until", "_pacing_gain", "_prior_cwnd",
         "_probe_rtt_done_at", "_probe_rtt_round_done", "_recover", "_round", "_round_end", "_round_start", "_rtprop",
-        "_rtprop_at", "cwnd", "initial_window", "mss", "pacing_rate", "ssthresh", "state",
+        "_rtprop_at", "state",
     )  # fmt: skip
 
     def __init__(self, mss: int, initial_segments: int) -> None:
-        self.mss = mss
-        self.initial_window = initial_window(mss, initial_segments)
-        self.cwnd = self.initial_window
-        self.ssthresh = UNLIMITED  # there is no such thing here
-        self.pacing_rate = 0  # none before the first round-trip time: the initial window goes at once
+        super().__init__(mss, initial_segments)
         self.state = State.STARTUP
         self._pacing_gain = self._cwnd_gain = _HIGH_GAIN
         self._bandwidths: list[tuple[int, int]] = []  # (round, rate): rates fall, the first is BtlBw

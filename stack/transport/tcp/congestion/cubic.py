@@ -9,30 +9,24 @@ from typing import ClassVar, Final
 
 from stack.clock import SECOND, Duration, Instant
 from stack.transport.tcp.congestion.hystart import HyStart
-from stack.transport.tcp.congestion.interface import AckSample
-from stack.transport.tcp.congestion.newreno import UNLIMITED, initial_window
+from stack.transport.tcp.congestion.interface import UNLIMITED, AckSample, CongestionControl
 
 _C: Final = 0.4  # segments per cubic second (RFC 9438 5)
 _BETA: Final = 0.7  # RFC 9438 4.6
 _ALPHA: Final = 3 * (1 - _BETA) / (1 + _BETA)  # what makes the Reno-friendly window as fast as Reno (4.3)
 
 
-class Cubic:
+class Cubic(CongestionControl):
     """RFC 9438; `w_max` and the windows in octets, times in nanoseconds."""
 
     name: ClassVar[str] = "cubic"
     owns_recovery: ClassVar[bool] = False
     __slots__ = (
-        "_acked_at", "_credit", "_epoch", "_hystart", "_k", "_prior", "_rtt", "_w_est", "_w_max", "cwnd",
-        "initial_window", "mss", "pacing_rate", "ssthresh",
+        "_acked_at", "_credit", "_epoch", "_hystart", "_k", "_prior", "_rtt", "_w_est", "_w_max",
     )  # fmt: skip
 
     def __init__(self, mss: int, initial_segments: int) -> None:
-        self.mss = mss
-        self.initial_window = initial_window(mss, initial_segments)
-        self.cwnd = self.initial_window
-        self.ssthresh = UNLIMITED
-        self.pacing_rate = 0
+        super().__init__(mss, initial_segments)
         self._hystart: HyStart | None = HyStart()  # only in the first slow start (RFC 9406 4.3)
         self._epoch: Instant | None = None  # when this stage of congestion avoidance began
         self._acked_at: Instant = 0  # up to when the time since then has been judged

@@ -5,7 +5,7 @@ was a loss, and how cwnd moves while it is repaired (RFC 9937). All sizes are in
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final
 
 from stack.clock import Duration, Instant
 
@@ -35,34 +35,51 @@ class AckSample:
     is_paced: bool = False  # segments are spread over the round trip
 
 
-class CongestionControl(Protocol):
+UNLIMITED: Final = 1 << 30  # "arbitrarily high" (RFC 5681 3.1): the largest window that can be advertised
+
+
+def initial_window(mss: int, segments: int) -> int:
+    """IW of RFC 6928 (1): min(10 * MSS, max(2 * MSS, 14600)), for `segments` = 10."""
+    return min(segments * mss, max(2 * mss, 14600))
+
+
+class CongestionControl:
     """An algorithm. `cwnd` and `ssthresh` are read, and `cwnd` is written by loss recovery while that lasts."""
 
     name: ClassVar[str]
     owns_recovery: ClassVar[bool]  # on_ack() is called in recovery, too, and loss recovery leaves cwnd alone
-    mss: int
-    initial_window: int  # IW (RFC 6928), and the restart window; less once either was too much
-    cwnd: int
-    ssthresh: int
-    pacing_rate: int  # octets a second; 0: as fast as cwnd allows
+    __slots__ = ("cwnd", "initial_window", "mss", "pacing_rate", "ssthresh")
+
+    def __init__(self, mss: int, initial_segments: int) -> None:
+        self.mss = mss
+        self.initial_window = initial_window(mss, initial_segments)  # and the restart window; less once it was too much
+        self.cwnd = self.initial_window
+        self.ssthresh = UNLIMITED
+        self.pacing_rate = 0  # octets a second; 0: as fast as cwnd allows
 
     def on_ack(self, sample: AckSample) -> None:
         """Something new is acknowledged, outside of recovery unless owns_recovery."""
+        raise NotImplementedError
 
     def on_loss(self, flight: int, now: Instant) -> None:
         """Loss recovery begins."""
+        raise NotImplementedError
 
     def on_congestion_echo(self, flight: int, now: Instant) -> None:
         """An ECN echo says that a router would rather have dropped something (RFC 3168 6.1.2)."""
+        raise NotImplementedError
 
     def on_timeout(self, flight: int, now: Instant) -> None:
         """The retransmission timer has fired for the first time since something new was acknowledged."""
+        raise NotImplementedError
 
     def on_idle(self, idle: Duration, now: Instant) -> None:
         """Sending starts again after `idle`, more than one RTO (RFC 5681 4.1)."""
+        raise NotImplementedError
 
     def undo(self, now: Instant) -> None:
         """What on_loss() or on_timeout() was told last was not true: nothing had been lost (RFC 4015, RFC 5682).
 
         cwnd is what it was before; unless owns_recovery, loss recovery keeps that from becoming a burst.
         """
+        raise NotImplementedError

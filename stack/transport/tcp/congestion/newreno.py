@@ -1,16 +1,9 @@
 """Slow start and congestion avoidance (RFC 5681), with the initial window of RFC 6928 and the counting of RFC 3465."""
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from stack.clock import Duration, Instant
-from stack.transport.tcp.congestion.interface import AckSample
-
-UNLIMITED: Final = 1 << 30  # "arbitrarily high" (RFC 5681 3.1): the largest window that can be advertised
-
-
-def initial_window(mss: int, segments: int) -> int:
-    """IW of RFC 6928 (1): min(10 * MSS, max(2 * MSS, 14600)), for `segments` = 10."""
-    return min(segments * mss, max(2 * mss, 14600))
+from stack.transport.tcp.congestion.interface import UNLIMITED, AckSample, CongestionControl
 
 
 def cautious_window(mss: int) -> int:
@@ -18,19 +11,15 @@ def cautious_window(mss: int) -> int:
     return min(4 * mss, max(2 * mss, 4380))
 
 
-class NewReno:
+class NewReno(CongestionControl):
     """The classic: exponential growth up to ssthresh, then one segment a round trip; half the flight on a loss."""
 
     name: ClassVar[str] = "newreno"
     owns_recovery: ClassVar[bool] = False
-    __slots__ = ("_avoidance_octets", "_prior", "cwnd", "initial_window", "mss", "pacing_rate", "ssthresh")
+    __slots__ = ("_avoidance_octets", "_prior")
 
     def __init__(self, mss: int, initial_segments: int) -> None:
-        self.mss = mss
-        self.initial_window = initial_window(mss, initial_segments)
-        self.cwnd = self.initial_window
-        self.ssthresh = UNLIMITED
-        self.pacing_rate = 0
+        super().__init__(mss, initial_segments)
         self._avoidance_octets = 0
         self._prior = (self.cwnd, self.ssthresh)
 
