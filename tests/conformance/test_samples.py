@@ -10,6 +10,9 @@ from stack.transport.tcp.congestion.bbr import Bbr
 from tests.conformance.flight import MSS, RTT, Flight
 
 
+pytestmark = pytest.mark.interpreted
+
+
 class Spy(Bbr):
     """BBR, which is told of every acknowledgment."""
 

@@ -56,10 +56,11 @@ def listening(process: Process) -> int:
 
 def test_a_call_that_waits_is_told_when_it_returned(process: Process) -> None:
     fd = listening(process)
-    peer, times = Peer(process), []
+    peer, times, over = Peer(process), [], threading.Event()
 
     def wait() -> None:
         outcome = process.call("accept", (fd, ..., ...))
+        assert over.wait(10)
         times.append((outcome.result, process.clock(), process.clock()))
 
     thread = threading.Thread(target=wait)
@@ -72,6 +73,7 @@ def test_a_call_that_waits_is_told_when_it_returned(process: Process) -> None:
     process.sleep(SECOND // 4)
     peer.send("< . 1:1(0) ack 1 win 1000")
     process.sleep(SECOND // 4)
+    over.set()
     thread.join(10)
     ((result, first, second),) = times
     assert result == 4
