@@ -9,7 +9,6 @@ from stack.transport.tcp.congestion import ALGORITHMS, AckSample
 from stack.transport.tcp.congestion.bbr import Bbr
 from tests.conformance.flight import MSS, RTT, Flight
 
-
 pytestmark = pytest.mark.interpreted
 
 
