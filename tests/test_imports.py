@@ -20,6 +20,7 @@ LAYERS = (
     ("path",),
     ("host",),
     ("virtual", "io"),
+    ("aio",),
     ("application", "pkt"),
     ("cli",),
 )
@@ -151,6 +152,8 @@ def test_the_files_are_found() -> None:
         ("link/interface.py", "import stack.internet.ipv4", "a sibling of link"),
         ("transport/tcp/connection.py", "from stack.internet import icmp", "a sibling of transport"),
         ("virtual/network.py", "from stack.io.tap import Tap", "a sibling of virtual"),
+        ("io/engine.py", "from stack.aio.stream import StreamTransport", "above io"),
+        ("aio/stream.py", "from stack.application.http.server import HttpServer", "above aio"),
         ("transport/tcp/rtt.py", "def f():\n    from time import monotonic_ns", "as the argument `now`"),
         ("host.py", "import os.path", "the core"),
         ("clock.py", "import time", "the core"),
@@ -178,6 +181,10 @@ def test_a_breach_is_found_and_said(path: str, source: str, sentence: str) -> No
         ("fastpath/native.py", "from stack._native import ffi, lib"),
         ("io/netlink.py", "from pyroute2 import IPRoute"),
         ("io/driver.py", "import time, os, select\nfrom stack.host import Host"),
+        (
+            "aio/underlay.py",
+            "import asyncio\nfrom stack.io.engine import Engine\nfrom stack.virtual.network import Network",
+        ),
         ("config.py", "from stack.addresses import Network\nfrom stack.clock import SECOND"),
         ("transport/tcp/connection.py", "from .states import State\nfrom ..udp import UdpSocket\nimport errno"),
         ("cli/main.py", "from stack.io.driver import Driver\nfrom stack import __version__"),

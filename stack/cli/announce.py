@@ -13,9 +13,9 @@ from rich.text import Text
 
 from stack import __version__, fastpath
 from stack.addresses import show_ipv4
-from stack.cli.configuration import ServeSettings
 from stack.counters import Counters
 from stack.io.capture import Capture
+from stack.io.configuration import ServeSettings
 from stack.io.privileges import User
 
 _FASTPATHS = {"native": "native, in C", "reference": "reference, in Python (slow)"}

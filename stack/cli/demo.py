@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from stack.addresses import show_ipv4
-from stack.cli.configuration import ServeSettings, load
 from stack.cli.story import Story
 from stack.cli.trace import steps
 from stack.errors import DeviceError
 from stack.io.capture import read_capture
+from stack.io.configuration import ServeSettings, load
 
 _READY_WITHIN: Final = 15.0  # seconds
 _PACKAGES: Final = {"unshare": "util-linux", "setpriv": "util-linux", "curl": "curl", "ping": "iputils-ping"}

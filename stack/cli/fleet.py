@@ -9,10 +9,10 @@ import json
 import os
 from collections.abc import Callable, Sequence
 
-from stack.cli.configuration import ServeSettings
 from stack.cli.service import Service
 from stack.counters import Counters
 from stack.errors import DeviceError
+from stack.io.configuration import ServeSettings
 from stack.io.netlink import LinkChanges
 from stack.io.sharing import Sharing, mailboxes
 from stack.io.tap import Tap

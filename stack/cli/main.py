@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 from stack import __version__
 from stack.cli import logs
-from stack.cli.configuration import OPTIONS, load
 from stack.errors import ConfigurationError, DeviceError
+from stack.io.configuration import OPTIONS, load
 
 
 class _Parser(argparse.ArgumentParser):

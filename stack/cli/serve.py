@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from stack import __version__
 from stack.cli import announce
-from stack.cli.configuration import ServeSettings, check_directory
 from stack.cli.fleet import Fleet
-from stack.cli.service import Service, mac_for
+from stack.cli.service import Service
+from stack.io.attachment import open_device
 from stack.io.capture import Capture
-from stack.io.netlink import KernelSide, LinkChanges, check_subnet_is_free
+from stack.io.configuration import ServeSettings, check_directory
+from stack.io.netlink import KernelSide, LinkChanges
 from stack.io.privileges import User, become, sudo_user
 from stack.io.sdnotify import notify
 from stack.io.signals import Signals
@@ -41,15 +42,7 @@ class _Link:
 
 def _open_link(settings: ServeSettings, resources: ExitStack) -> _Link:
     """Open and configure the device, then drop root's privileges: nothing later needs them."""
-    check_subnet_is_free(settings.host_address.network, settings.tap, chosen_by_user=not settings.default_subnet)
-    offload, several = settings.offload == "auto", settings.workers > 1
-    queues = [
-        resources.enter_context(Tap(settings.tap, offload=offload, multi_queue=several))
-        for _ in range(settings.workers)
-    ]
-    kernel = resources.enter_context(KernelSide(settings.tap, persistent=queues[0].persistent))
-    host_side = settings.host_address
-    kernel.configure(mac_for(host_side.address), host_side.address, host_side.prefix_length, settings.mtu)
+    queues, kernel = open_device(settings, resources)
     user = sudo_user(os.environ)
     if user:
         kernel.delegate_undo()

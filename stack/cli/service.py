@@ -6,13 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from stack.addresses import MacAddress, Network
 from stack.application.http.config import HttpConfig
 from stack.application.http.server import HttpServer
 from stack.application.site import built_in_site, directory_site
-from stack.cli.configuration import ServeSettings
-from stack.config import ArpConfig, HostConfig, InterfaceConfig, RouteConfig
 from stack.host import Host, Observer
+from stack.io.attachment import host_config
+from stack.io.configuration import ServeSettings
 from stack.io.driver import Driver
 from stack.io.tap import Tap
 from stack.virtual.capture import FlightRecorder
@@ -35,7 +34,7 @@ class Service:
     ) -> None:
         recorder = FlightRecorder()
         self.host = Host(
-            _host_config(settings, offload=tap.offload, announces=announces),
+            host_config(settings, offload=tap.offload, announces=announces),
             secret=secret,
             random=random.SystemRandom(),
             observers=[recorder, *observers],
@@ -63,24 +62,8 @@ class Service:
         logger.info("statistics", extra={"fields": fields})
 
 
-def mac_for(address: int) -> MacAddress:
-    """A locally administered address made of the IP address: the same after every start, so no ARP cache is wrong."""
-    return MacAddress(b"\x02\x00" + address.to_bytes(4))
-
-
 def _make_server(host: Host, settings: ServeSettings, recorder: FlightRecorder) -> HttpServer:
     directory = settings.directory
     site = built_in_site(host, recorder) if directory is None else directory_site(directory, host, recorder)
     config = HttpConfig(port=settings.port, wall_clock_offset=time.time_ns() - time.monotonic_ns())
     return HttpServer(host, site, config)
-
-
-def _host_config(settings: ServeSettings, *, offload: bool, announces: bool) -> HostConfig:
-    ours = settings.address
-    interface = InterfaceConfig(
-        mac_for(ours.address), ours.address, ours.prefix_length, settings.mtu, settings.tap, offload
-    )
-    # The machine can forward for us, as it does for any host behind it.
-    by_default = RouteConfig(Network.of(0, 0), settings.host_address.address)
-    arp = ArpConfig() if announces else ArpConfig(announce_number=0)
-    return HostConfig((interface,), (by_default,), arp)

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from stack import __version__, fastpath
 from stack.addresses import show_ipv4
-from stack.cli.configuration import ServeSettings
 from stack.cli.trace import Step
+from stack.io.configuration import ServeSettings
 
 _WIDTH: Final = 100
 _ARROW: Final = 22

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from stack.addresses import ipv4
-from stack.cli.configuration import load
 from stack.cli.main import main
 from stack.errors import ConfigurationError
+from stack.io.configuration import load
 
 
 def test_the_defaults() -> None:

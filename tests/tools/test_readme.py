@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.cli.configuration import OPTIONS
+from stack.io.configuration import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""What `tapstack serve` is to do, from a TOML file and from the command line, which wins.
+"""What `tapstack serve` is to do, from a TOML file and from the command line, which wins; stack.aio reads the same.
 
 Both know the same options, listed once in OPTIONS. Whatever cannot be used raises ConfigurationError with one line
 that names where it stands: `--port` or `tapstack.toml: port`.
@@ -134,12 +134,12 @@ OPTIONS: Final = (
 _BY_NAME: Final = {option.name: option for option in OPTIONS}
 
 
-def load(given: Mapping[str, Any], file: Path | None) -> ServeSettings:
+def load(given: Mapping[str, Any], file: Path | None, named: str = "--config") -> ServeSettings:
     """The settings from the command line's `given` (by option name; None: not given) and from `file`.
 
-    Raises ConfigurationError.
+    `named` is what told of the file. Raises ConfigurationError.
     """
-    values = _read_file(file) if file else {}
+    values = _read_file(file, named) if file else {}
     for option in OPTIONS:
         value = given.get(option.name)
         if value is not None and value is not False:
@@ -160,14 +160,14 @@ def _parse(option: Option, value: Any, where: str) -> Any:
         raise ConfigurationError(f"{where}: {error}") from None
 
 
-def _read_file(file: Path) -> dict[str, Any]:
+def _read_file(file: Path, named: str) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
             content = tomllib.load(stream)
     except OSError as error:
-        raise ConfigurationError(f"--config: cannot read {file}: {error.strerror}") from None
+        raise ConfigurationError(f"{named}: cannot read {file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--config: {file} is not TOML: {error}") from None
+        raise ConfigurationError(f"{named}: {file} is not TOML: {error}") from None
     values = {}
     for key, value in content.items():
         option = _BY_NAME.get(key)
