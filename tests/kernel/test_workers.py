@@ -75,9 +75,9 @@ def test_a_worker_that_dies_is_replaced_and_takes_only_its_own_with_it(
     namespace: Namespace, serve: Serve, tmp_path: Path
 ) -> None:
     with (tmp_path / "large").open("wb") as stream:
-        stream.truncate(4 * MEGABYTE)
+        stream.truncate(16 * MEGABYTE)  # more than the clients' kernel takes ahead of them
     server = serve(str(tmp_path), "--workers", "3")
-    command = ("curl", "--silent", "--fail", "--limit-rate", "1M", "--max-time", "60", "--output")
+    command = ("curl", "--silent", "--fail", "--limit-rate", "2M", "--max-time", "60", "--output")
     clients = [namespace.start(*command, str(tmp_path / f"out{number}"), f"{URL}large") for number in range(18)]
     wait_for(lambda: len(list(tmp_path.glob("out*"))) == 18, "the downloads to begin")
     connections = sorted(int(each["connections"]) for each in statistics(server, 3))
