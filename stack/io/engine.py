@@ -84,15 +84,9 @@ class Engine:
             logger.exception("a timer's action failed; going on")
         self.dispatch(now)
 
-    def dispatch(self, now: Instant) -> None:
-        """Tell the applications what has happened; one that fails loses its connection, and nothing else."""
-        while events := self.host.take_events():
-            for subject, kinds in events:
-                if subject.handler:
-                    try:
-                        subject.handler(kinds, now)
-                    except Exception:
-                        self._give_up(subject, now)
+    def dispatch(self, now: Instant) -> bool:
+        """Tell the applications what has happened; see dispatch() below."""
+        return dispatch(self.host, now)
 
     def flush(self) -> None:
         """Write what the host has to send. Raises DeviceError."""
@@ -116,15 +110,32 @@ class Engine:
         with suppress(Exception):  # applications get their last word, and no chance to fail now
             self.host.dispatch(now)
 
-    def _give_up(self, subject: Subject, now: Instant) -> None:
-        """An application has failed on `subject`: that is the end of this connection, not of the daemon."""
-        if isinstance(subject, Connection):
-            logger.exception("the application failed on %s; connection aborted", subject.key)
-            subject.handler = None
-            self.host.abort(subject, now)
-        else:
-            logger.exception("the application failed on %r; going on", subject)
-
     def _failure(self, error: OSError) -> DeviceError:
         self.check_device()
         return DeviceError(f"TAP {self._device.name!r} has failed: {error.strerror}")
+
+
+def dispatch(host: Host, now: Instant) -> bool:
+    """Tell `host`'s applications what has happened, until nothing more happens; False: nothing had.
+
+    An application that fails on a connection loses it, and nothing else.
+    """
+    happened = False
+    while events := host.take_events():
+        happened = True
+        for subject, kinds in events:
+            if subject.handler:
+                try:
+                    subject.handler(kinds, now)
+                except Exception:
+                    _give_up(host, subject, now)
+    return happened
+
+
+def _give_up(host: Host, subject: Subject, now: Instant) -> None:
+    if isinstance(subject, Connection):
+        logger.exception("the application failed on %s; connection aborted", subject.key)
+        subject.handler = None
+        host.abort(subject, now)
+    else:
+        logger.exception("the application failed on %r; going on", subject)

@@ -135,10 +135,16 @@ class Network:
         self.settle()
         return link
 
-    def settle(self) -> None:
-        """Let every node send what it has to send, and plan its next deadline: after calls from outside."""
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """Everything that was added, in this order."""
+        return list(self._stations)
+
+    def settle(self) -> Instant | None:
+        """Let every node send what it has to send: after calls from outside. Returns when step() will act, if ever."""
         for station in self._stations.values():
             self._settle(station)
+        return self._next()
 
     def step(self) -> bool:
         """Go on to the next thing that happens; False: nothing ever will."""

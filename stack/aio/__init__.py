@@ -1,0 +1,68 @@
+"""asyncio on the stack: programs that know nothing of it are run by an event loop that has a host of its own in it.
+
+    stack.aio.run(main, address="10.77.0.2/24")                   as asyncio.run(main()), on a TAP device
+    uvicorn --loop stack.aio:loop_factory --host 10.77.0.2 app:app
+
+Options are those of `tapstack serve`, and where they are not given, those of the TOML file that the environment's
+TAPSTACK_CONFIG names, and their defaults. For hosts in memory and virtual time there is stack.aio.loop.VirtualLoop.
+"""
+
+import asyncio
+import functools
+import os
+import random
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stack import __version__
+from stack.aio.loop import StackLoop
+from stack.aio.underlay import Devices
+from stack.host import Host
+from stack.io.attachment import host_config, open_device
+from stack.io.capture import Capture
+from stack.io.configuration import load
+from stack.io.engine import Engine
+from stack.io.netlink import LinkChanges
+
+__all__ = ["loop_factory", "run"]
+
+_Result = TypeVar("_Result")
+
+
+def run(main: Callable[[], Coroutine[Any, Any, _Result]], *, debug: bool | None = None, **options: Any) -> _Result:
+    """Run `main()` to its end in a loop of its own, on a TAP device that is there just as long.
+
+    Raises ConfigurationError, DeviceError, and what `main` raises.
+    """
+    with asyncio.Runner(debug=debug, loop_factory=functools.partial(loop_factory, **options)) as runner:
+        return runner.run(main())
+
+
+def loop_factory(**options: Any) -> StackLoop:
+    """A loop with a host on a TAP device, which close() lets go of. Raises ConfigurationError and DeviceError."""
+    file = os.environ.get("TAPSTACK_CONFIG")
+    given = {name.replace("_", "-"): value for name, value in options.items()}
+    settings = load(given, Path(file) if file else None, "TAPSTACK_CONFIG")
+    with ExitStack() as resources:
+        queues, kernel = open_device(settings, resources)
+        observers = []
+        if settings.capture is not None:
+            capture = Capture(settings.capture, settings.tap, os.uname().machine, f"tapstack {__version__}")
+            observers.append(resources.enter_context(closing(capture)))
+        changes = resources.enter_context(closing(LinkChanges()))
+        config = host_config(settings, offload=queues[0].offload)
+        now = time.monotonic_ns()
+        host = Host(config, secret=os.urandom(32), random=random.SystemRandom(), observers=observers, now=now)
+        devices = Devices([Engine(host, queues[0], trouble=kernel.trouble)])
+        loop = StackLoop(devices, {})
+
+        def on_change() -> None:
+            changes.drain()
+            devices.check()
+
+        loop.add_reader(changes.fileno(), on_change)
+        devices.own(resources.pop_all())
+        return loop

@@ -1,0 +1,324 @@
+"""A TCP connection of ours as an asyncio transport, with the order of calls and the rules of asyncio's own.
+
+Theory. What asyncio promises a protocol is only partly written down; the rest is what programs have come to need of
+_SelectorSocketTransport, and is followed here: connection_made(), then reading begins, then who waits for the transport
+is woken, each by call_soon(); eof_received() that returns nothing closes; writes after close() are ignored; abort()
+drops what TCP has not taken and sends the rest in order. The names with an underscore that asyncio's TLS and sendfile
+use of a transport are part of that.
+
+While reading is paused, or the transport is closing, nothing is read from the connection: its buffer fills, the window
+closes, and the peer has to wait. That is all the back-pressure there is, and all that is needed.
+"""
+
+import asyncio
+import contextvars
+import logging
+from asyncio import constants, transports
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from stack.aio.faces import StreamFace
+from stack.clock import Instant
+from stack.events import CLOSED, WRITABLE
+from stack.host import Host
+from stack.octets import Octets
+from stack.transport.tcp.connection import Connection
+
+_READ_SIZE: Final = 256 << 10
+_LOG_AT: Final = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
+
+logger = logging.getLogger("asyncio")
+
+
+class Attachable(Protocol):
+    """A server, which wants to know how many transports it has."""
+
+    def attach(self, transport: "StreamTransport") -> None:
+        """There is one more."""
+
+    def detach(self, transport: "StreamTransport") -> None:
+        """It is over."""
+
+
+class StreamTransport(transports._FlowControlMixin, transports.Transport):
+    """`connection` of `host`, which is established, in the hands of `protocol`.
+
+    `waiter` is resolved once connection_made() was called. `now` is the underlay's clock.
+    """
+
+    _loop: asyncio.AbstractEventLoop  # these three are the mixin's
+    _maybe_pause_protocol: Callable[[], None]
+    _maybe_resume_protocol: Callable[[], None]
+
+    _start_tls_compatible = True
+    _sendfile_compatible = constants._SendfileMode.FALLBACK
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        host: Host,
+        connection: Connection,
+        protocol: asyncio.BaseProtocol,
+        now: Callable[[], Instant],
+        waiter: "asyncio.Future[None] | None" = None,
+        server: Attachable | None = None,
+    ) -> None:
+        face = StreamFace(connection, now)
+        extra = {"socket": face, "sockname": face.getsockname(), "peername": face.getpeername()}
+        super().__init__(extra, loop)
+        self._host = host
+        self._connection = connection
+        self._face = face
+        self._now = now
+        self._server = server
+        self._buffer = bytearray()  # written, and not yet taken by TCP
+        self._is_reading = False  # connection_made() was called
+        self._is_paused = False
+        self._closing = False
+        self._eof = False  # write_eof() was called
+        self._at_end = False  # eof_received() was called
+        self._lost = 0  # connection_lost() is on its way; then, writes that were ignored
+        self._context = contextvars.copy_context()
+        self.set_protocol(protocol)
+        connection.nodelay = True
+        connection.handler = self._on_event
+        if server is not None:
+            server.attach(self)
+        loop.call_soon(self._protocol.connection_made, self)
+        loop.call_soon(self._start_reading)
+        if waiter is not None:
+            loop.call_soon(_wake, waiter)
+
+    def __repr__(self) -> str:
+        state = " closing" if self._closing else ""
+        return f"<{type(self).__name__} {self._connection}{state} buffered={len(self._buffer)}>"
+
+    # What the protocol and its libraries ask
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Go on with `protocol`, of whichever of the two kinds."""
+        self._protocol: Any = protocol
+        self._is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """The protocol."""
+        protocol: asyncio.BaseProtocol = self._protocol
+        return protocol
+
+    def is_closing(self) -> bool:
+        """Whether close() or abort() was called, or the connection has ended."""
+        return self._closing
+
+    def is_reading(self) -> bool:
+        """Whether what arrives is handed to the protocol."""
+        return not self._closing and not self._is_paused
+
+    def pause_reading(self) -> None:
+        """Leave what arrives to TCP, whose window closes when it is too much."""
+        if self.is_reading():
+            self._is_paused = True
+
+    def resume_reading(self) -> None:
+        """Go on, beginning with what has arrived meanwhile."""
+        if not self._closing and self._is_paused:
+            self._is_paused = False
+            self._loop.call_soon(self._start_reading)
+
+    def write(self, data: Octets) -> None:
+        """Send `data`, after what was written before."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+        if self._eof:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if not data:
+            return
+        if self._lost:
+            if self._lost >= _LOG_AT:
+                logger.warning("socket.send() raised exception.")
+            self._lost += 1
+            return
+        if not self._buffer:
+            try:
+                data = self._hand_over(data)
+            except OSError as error:
+                self._fatal_error(error, "Fatal write error on stack transport")
+                return
+            if not data:
+                return
+        self._buffer += data
+        self._maybe_pause_protocol()
+
+    def get_write_buffer_size(self) -> int:
+        """Octets that TCP has not yet taken."""
+        return len(self._buffer)
+
+    def can_write_eof(self) -> bool:
+        """Yes."""
+        return True
+
+    def write_eof(self) -> None:
+        """Send a FIN behind what was written; reading goes on. Raises OSError."""
+        if self._closing or self._eof:
+            return
+        self._eof = True
+        if not self._buffer:
+            self._host.shutdown(self._connection, self._now())
+
+    def close(self) -> None:
+        """Read no more, send what was written, and end."""
+        if self._closing:
+            return
+        self._closing = True
+        if not self._buffer:
+            self._lose(None)
+
+    def abort(self) -> None:
+        """End without sending what TCP has not taken; what it has is delivered."""
+        self._force_close(None)
+
+    # What asyncio's TLS asks besides
+
+    def _force_close(self, error: BaseException | None) -> None:
+        if self._lost:
+            return
+        self._buffer.clear()
+        self._closing = True
+        self._lose(error)
+
+    # What happens
+
+    def _on_event(self, kinds: int, now: Instant) -> None:
+        # As asyncio's readers do, in the context in which the transport was made.
+        self._context.run(self._react, kinds, now)
+
+    def _react(self, kinds: int, now: Instant) -> None:
+        if self._buffer and kinds & (WRITABLE | CLOSED):
+            self._write_on()
+        if self._is_reading and not self._is_paused:
+            self._read(now)
+
+    def _start_reading(self) -> None:
+        self._is_reading = True
+        if self.is_reading():
+            self._read(self._now())
+
+    def _read(self, now: Instant) -> None:
+        """Hand the protocol everything that has arrived, unless it pauses."""
+        host, connection = self._host, self._connection
+        while not self._closing and not self._is_paused and not self._at_end:
+            try:
+                octets = self._fill(now) if self._is_buffered else self._deliver(host.read(connection, _READ_SIZE, now))
+            except OSError as error:
+                self._fatal_error(error, "Fatal read error on stack transport")
+                return
+            except _ProtocolError as failure:
+                self._fatal_error(failure.cause, f"Fatal error: protocol.{failure.call}() call failed.")
+                return
+            if not octets:
+                if connection.at_end_of_stream:
+                    self._reach_end()
+                return
+
+    def _deliver(self, data: bytes) -> int:
+        if data:
+            try:
+                self._protocol.data_received(data)
+            except Exception as error:
+                raise _ProtocolError("data_received", error) from error
+        return len(data)
+
+    def _fill(self, now: Instant) -> int:
+        """As _deliver(), into the protocol's own buffer."""
+        connection = self._connection
+        if not connection.readable:
+            self._host.read(connection, 0, now)  # raises what there is to raise
+            return 0
+        try:
+            buffer = self._protocol.get_buffer(-1)
+            if not len(buffer):
+                raise RuntimeError("get_buffer() returned an empty buffer")
+        except Exception as error:
+            raise _ProtocolError("get_buffer", error) from error
+        data = self._host.read(connection, len(buffer), now)
+        memoryview(buffer)[: len(data)] = data
+        try:
+            self._protocol.buffer_updated(len(data))
+        except Exception as error:
+            raise _ProtocolError("buffer_updated", error) from error
+        return len(data)
+
+    def _reach_end(self) -> None:
+        self._at_end = True
+        try:
+            stays_open = self._protocol.eof_received()
+        except Exception as error:
+            self._fatal_error(error, "Fatal error: protocol.eof_received() call failed.")
+            return
+        if not stays_open:
+            self.close()
+
+    def _hand_over(self, data: Octets) -> Octets:
+        """Have TCP take what it will of `data`; returns the rest. Raises OSError."""
+        view = memoryview(data).cast("B") if isinstance(data, memoryview) else data
+        taken = self._host.write(self._connection, view, self._now())
+        return memoryview(view)[taken:] if taken < len(view) else b""
+
+    def _write_on(self) -> None:
+        """TCP has room again, or the connection has ended."""
+        if self._lost:
+            return
+        try:
+            with memoryview(self._buffer) as view:
+                taken = self._host.write(self._connection, view, self._now())
+        except OSError as error:
+            self._buffer.clear()
+            self._fatal_error(error, "Fatal write error on stack transport")
+            return
+        del self._buffer[:taken]
+        self._maybe_resume_protocol()  # which may write more
+        if not self._buffer:
+            if self._closing:
+                self._lose(None)
+            elif self._eof:
+                self._host.shutdown(self._connection, self._now())
+
+    # The end
+
+    def _fatal_error(self, error: BaseException, message: str = "Fatal error on transport") -> None:
+        if isinstance(error, OSError):
+            if self._loop.get_debug():
+                logger.debug("%r: %s", self, message, exc_info=True)
+        else:
+            self._loop.call_exception_handler(
+                {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
+            )
+        self._force_close(error)
+
+    def _lose(self, error: BaseException | None) -> None:
+        self._lost += 1
+        self._loop.call_soon(self._call_connection_lost, error)
+
+    def _call_connection_lost(self, error: BaseException | None) -> None:
+        try:
+            self._protocol.connection_lost(error)
+        finally:
+            self._connection.handler = None
+            self._host.close(self._connection, self._now(), self._face.linger())
+            self._protocol = None
+            server, self._server = self._server, None
+            if server is not None:
+                server.detach(self)
+
+
+class _ProtocolError(Exception):
+    """The protocol's `call` failed; `cause` is how."""
+
+    def __init__(self, call: str, cause: Exception) -> None:
+        super().__init__(call)
+        self.call = call
+        self.cause = cause
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
