@@ -11,7 +11,7 @@ import socket
 import struct
 from collections.abc import Callable
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from stack.addresses import show_ipv4
 from stack.clock import SECOND, Instant
@@ -19,7 +19,7 @@ from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.listener import Listener
 from stack.transport.tcp.states import State
 
-Address = tuple[str, int]
+Address = tuple[Any, ...]
 
 _INT: Final = struct.Struct("i")
 _LINGER: Final = struct.Struct("ii")
@@ -186,3 +186,24 @@ class ListenerFace(SocketFace):
     def getsockname(self) -> Address:
         """Where it listens."""
         return show_ipv4(self._listener.address), self._listener.port
+
+
+class DatagramFace(SocketFace):
+    """The face of a datagram endpoint."""
+
+    type = socket.SOCK_DGRAM
+    proto = socket.IPPROTO_UDP
+
+    def __init__(self, sockname: Address, peername: Address | None) -> None:
+        super().__init__()
+        self.family = socket.AF_INET if len(sockname) == 2 else socket.AF_INET6
+        self._sockname = sockname
+        self._peername = peername
+
+    def getsockname(self) -> Address:
+        """Our end, as it was when the endpoint was made."""
+        return self._sockname
+
+    def getpeername(self) -> Address:
+        """The only peer. Raises OSError(ENOTCONN) where there is none."""
+        return super().getpeername() if self._peername is None else self._peername

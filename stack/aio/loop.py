@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stack.addresses import UNSPECIFIED, Ipv4Address
+from stack.aio.endpoint import DatagramCalls
 from stack.aio.selector import StackSelector
 from stack.aio.server import Server
 from stack.aio.stream import StreamTransport
@@ -36,7 +37,7 @@ _Stead = tuple[Host, Connection, "weakref.finalize[[], socket.socket]"]
 _TLS_OPTIONS = ("server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout")
 
 
-class StackCalls(_Base):
+class StackCalls(DatagramCalls, _Base):
     """The calls. `_settle_in` is to be called before any of them."""
 
     def _settle_in(self, underlay: Underlay, names: Mapping[str, str]) -> None:
