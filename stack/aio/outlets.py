@@ -100,7 +100,6 @@ class KernelOutlet(asyncio.DatagramProtocol):
         self._making: asyncio.Task[None] | None = None
         self._failure: OSError | None = None
         self._is_full = False
-        self._closed = False
 
     async def make(self) -> Address:
         """Have it now; returns where it is. Raises OSError."""
@@ -128,7 +127,6 @@ class KernelOutlet(asyncio.DatagramProtocol):
 
     def close(self) -> None:
         """See Outlet."""
-        self._closed = True
         self._outer = None
         if self._making is not None:
             self._making.cancel()
@@ -148,8 +146,6 @@ class KernelOutlet(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is there."""
         self._inner = transport  # type: ignore[assignment]
-        if self._closed:
-            transport.close()
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Something has arrived."""

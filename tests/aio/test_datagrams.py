@@ -254,7 +254,7 @@ def test_what_is_the_stacks_never_goes_to_the_kernel(world: World) -> None:
         assert [error.errno for error in routed.errors if isinstance(error, OSError)] == [errno.EDESTADDRREQ]
         with pytest.raises(OSError, match="no host's"):
             await endpoint(("10.0.0.77", 53))
-        with pytest.raises(OSError, match="is the stack's, and 127[.]0[.]0[.]1 is not"):
+        with pytest.raises(OSError, match=r"is the stack's, and 127[.]0[.]0[.]1 is not"):
             await endpoint(("127.0.0.1", 0), (SERVER, 53))
         await asyncio.sleep(10)
         assert [error.errno for error in routed.errors if isinstance(error, OSError)][1:] == [errno.EHOSTUNREACH]
