@@ -57,7 +57,7 @@ def loop_factory(**options: Any) -> StackLoop:
         now = time.monotonic_ns()
         host = Host(config, secret=os.urandom(32), random=random.SystemRandom(), observers=observers, now=now)
         devices = Devices([Engine(host, queues[0], trouble=kernel.trouble)])
-        loop = StackLoop(devices, {})
+        loop = StackLoop(devices, settings.hosts, settings.dns_servers)
 
         def on_change() -> None:
             changes.drain()

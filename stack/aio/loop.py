@@ -10,11 +10,12 @@ import errno
 import socket
 import weakref
 from asyncio import sslproto
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stack.addresses import UNSPECIFIED, Ipv4Address
 from stack.aio.endpoint import DatagramCalls
+from stack.aio.names import NameCalls
 from stack.aio.selector import StackSelector
 from stack.aio.server import Server
 from stack.aio.stream import StreamTransport
@@ -37,13 +38,15 @@ _Stead = tuple[Host, Connection, "weakref.finalize[[], socket.socket]"]
 _TLS_OPTIONS = ("server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout")
 
 
-class StackCalls(DatagramCalls, _Base):
+class StackCalls(NameCalls, DatagramCalls, _Base):
     """The calls. `_settle_in` is to be called before any of them."""
 
-    def _settle_in(self, underlay: Underlay, names: Mapping[str, str]) -> None:
+    def _settle_in(self, underlay: Underlay, names: Mapping[str, str], dns_servers: Sequence[Ipv4Address] = ()) -> None:
         self._underlay = underlay
         self._territory = Territory(underlay.hosts, names)
         self._now = underlay.now
+        if dns_servers:
+            self._ask_servers(dns_servers)
         # Kernel sockets that sock_connect() was given, and the connections that they stand for.
         self._stands_for: weakref.WeakKeyDictionary[socket.socket, _Stead] = weakref.WeakKeyDictionary()
 
@@ -54,16 +57,6 @@ class StackCalls(DatagramCalls, _Base):
                 self._underlay.close()
             finally:
                 super().close()
-
-    # Names
-
-    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
-        """As socket.getaddrinfo(); literal addresses and the stack's own names without asking anybody."""
-        literal = self._territory.literal(host)
-        if literal is None:
-            return await super().getaddrinfo(host, port, **options)
-        options["flags"] = options.get("flags", 0) | socket.AI_NUMERICHOST
-        return socket.getaddrinfo(literal, port, **options)
 
     # Servers
 
@@ -287,16 +280,18 @@ class StackCalls(DatagramCalls, _Base):
 class StackLoop(StackCalls, asyncio.SelectorEventLoop):
     """asyncio's selector loop, with the stack in its selector."""
 
-    def __init__(self, underlay: Underlay, names: Mapping[str, str]) -> None:
-        self._settle_in(underlay, names)
+    def __init__(self, underlay: Underlay, names: Mapping[str, str], dns_servers: Sequence[Ipv4Address] = ()) -> None:
+        self._settle_in(underlay, names, dns_servers)
         super().__init__(StackSelector(underlay))
 
 
 class VirtualLoop(StackLoop):
     """A loop in the time of a network of hosts in memory; see VirtualNetwork."""
 
-    def __init__(self, network: Network, names: Mapping[str, str] | None = None) -> None:
-        super().__init__(VirtualNetwork(network), names or {})
+    def __init__(
+        self, network: Network, names: Mapping[str, str] | None = None, dns_servers: Sequence[Ipv4Address] = ()
+    ) -> None:
+        super().__init__(VirtualNetwork(network), names or {}, dns_servers)
 
     def time(self) -> float:
         """Seconds of the network's time."""

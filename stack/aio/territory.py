@@ -40,6 +40,10 @@ class Territory:
             return None
         return host
 
+    def name_of(self, address: str) -> str | None:
+        """The first of `names` that stands for `address`."""
+        return next((name for name, each in self._names.items() if each == address), None)
+
     def holds(self, address: Ipv4Address) -> bool:
         """Whether `address` is the stack's."""
         return any(address in network for network, _ in self._networks)

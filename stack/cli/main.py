@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_options(serve: argparse.ArgumentParser) -> None:
     for option in OPTIONS:
-        text = option.help if option.default in (None, False) else f"{option.help} (default: {option.default})"
+        text = option.help if option.default in (None, False, "") else f"{option.help} (default: {option.default})"
         if option.name == "directory":
             serve.add_argument(option.name, nargs="?", metavar=option.metavar, help=text)
         elif option.toml is bool:

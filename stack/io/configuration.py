@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from stack.addresses import Ipv4Address, Network, can_be_a_source, interface_address, show_ipv4
+from stack.addresses import Ipv4Address, Network, can_be_a_source, interface_address, ipv4, show_ipv4
 from stack.config import MAXIMUM_MTU, MINIMUM_MTU
 from stack.errors import ConfigurationError
 from stack.io.tap import check_name
@@ -45,6 +45,8 @@ class ServeSettings:
     mtu: int
     offload: str
     workers: int
+    dns_servers: tuple[Ipv4Address, ...]
+    hosts: Mapping[str, str]
     capture: Path | None
     verbose: bool
 
@@ -96,6 +98,19 @@ def _choice(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _split(given: str) -> list[str]:
+    return [part.strip() for part in given.split(",") if part.strip()]
+
+
+def _servers(given: str | list[Any]) -> tuple[Ipv4Address, ...]:
+    return tuple(ipv4(str(each)) for each in (_split(given) if isinstance(given, str) else given))
+
+
+def _hosts(given: str | dict[str, Any]) -> dict[str, str]:
+    entries = dict(entry.partition("=")[::2] for entry in _split(given)) if isinstance(given, str) else given
+    return {name.lower(): show_ipv4(ipv4(str(address))) for name, address in entries.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One option: `toml` is its type in a file, `parse` checks a value of it and raises ConfigurationError."""
@@ -110,7 +125,13 @@ class Option:
 
 DEFAULT_ADDRESS: Final = "10.77.0.2/24"
 
-_TOML_TYPES: Final = {str: "a string", int: "an integer", bool: "true or false"}
+_TOML_TYPES: Final = {
+    str: "a string",
+    int: "an integer",
+    bool: "true or false",
+    list: "a list of strings",
+    dict: "a table of strings",
+}
 
 OPTIONS: Final = (
     Option("directory", "DIR", "the directory to serve (default: a page that tells about the stack)", None, str, Path),
@@ -128,6 +149,8 @@ OPTIONS: Final = (
         _choice("auto", "off"),
     ),
     Option("workers", "N", "processes that share the connections", 1, int, _number("a number of workers", 1, 64)),
+    Option("dns-servers", "ADDRESS,...", "whom programs on the stack ask for names", "", list, _servers),
+    Option("hosts", "NAME=ADDRESS,...", "names that they need not ask for", "", dict, _hosts),
     Option("capture", "FILE", "write every frame to this file, for Wireshark (pcapng)", None, str, Path),
     Option("verbose", "", "log every request, and details", False, bool, bool),
 )

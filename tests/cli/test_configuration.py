@@ -28,9 +28,23 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     assert settings.capture == tmp_path / "x.pcapng"
 
 
+def test_names_and_who_knows_more_of_them(tmp_path: Path) -> None:
+    file = tmp_path / "tapstack.toml"
+    file.write_text('dns-servers = ["192.0.2.53", "192.0.2.54"]\nhosts = { Database = "10.77.0.9" }\n')
+    settings = load({}, file)
+    assert settings.dns_servers == (ipv4("192.0.2.53"), ipv4("192.0.2.54"))
+    assert settings.hosts == {"database": "10.77.0.9"}
+    settings = load({"dns-servers": "192.0.2.1, 192.0.2.2", "hosts": "a=10.77.0.3,b=10.77.0.4"}, file)
+    assert settings.dns_servers == (ipv4("192.0.2.1"), ipv4("192.0.2.2"))
+    assert settings.hosts == {"a": "10.77.0.3", "b": "10.77.0.4"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ("serve --dns-servers one.one.one.one", "--dns-servers: 'one.one.one.one' is not an IPv4 address"),
+        ("serve --hosts a=b", "--hosts: 'b' is not an IPv4 address"),
+        ("serve --hosts a", "--hosts: '' is not an IPv4 address"),
         ("serve --port 0", "--port: 0 is not a port number: 1 to 65535"),
         ("serve --port 65536", "--port: 65536 is not a port number: 1 to 65535"),
         ("serve --port http", "--port: http is not a port number: 1 to 65535"),
@@ -73,6 +87,8 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
         ("port = '80'", "tapstack.toml: port must be an integer, not '80'"),
         ("port = true", "tapstack.toml: port must be an integer, not True"),
         ("port = 0", "tapstack.toml: port: 0 is not a port number: 1 to 65535"),
+        ("dns-servers = '192.0.2.1'", "tapstack.toml: dns-servers must be a list of strings, not '192.0.2.1'"),
+        ("hosts = { a = 1 }", "tapstack.toml: hosts: '1' is not an IPv4 address"),
         ("tap = 1", "tapstack.toml: tap must be a string, not 1"),
         ("verbose = 1", "tapstack.toml: verbose must be true or false, not 1"),
         ("[serve]\nport = 80", "tapstack.toml: 'serve' is not an option"),
