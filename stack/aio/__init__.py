@@ -10,22 +10,15 @@ TAPSTACK_CONFIG names, and their defaults. For hosts in memory and virtual time 
 import asyncio
 import functools
 import os
-import random
-import time
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stack import __version__
+from stack.aio.attached import AttachedStack
 from stack.aio.loop import StackLoop
-from stack.aio.underlay import Devices
-from stack.host import Host
-from stack.io.attachment import host_config, open_device
-from stack.io.capture import Capture
+from stack.io.attachment import open_device
 from stack.io.configuration import load
-from stack.io.engine import Engine
-from stack.io.netlink import LinkChanges
 
 __all__ = ["loop_factory", "run"]
 
@@ -48,21 +41,7 @@ def loop_factory(**options: Any) -> StackLoop:
     settings = load(given, Path(file) if file else None, "TAPSTACK_CONFIG")
     with ExitStack() as resources:
         queues, kernel = open_device(settings, resources)
-        observers = []
-        if settings.capture is not None:
-            capture = Capture(settings.capture, settings.tap, os.uname().machine, f"tapstack {__version__}")
-            observers.append(resources.enter_context(closing(capture)))
-        changes = resources.enter_context(closing(LinkChanges()))
-        config = host_config(settings, offload=queues[0].offload)
-        now = time.monotonic_ns()
-        host = Host(config, secret=os.urandom(32), random=random.SystemRandom(), observers=observers, now=now)
-        devices = Devices([Engine(host, queues[0], trouble=kernel.trouble)])
-        loop = StackLoop(devices, settings.hosts, settings.dns_servers)
-
-        def on_change() -> None:
-            changes.drain()
-            devices.check()
-
-        loop.add_reader(changes.fileno(), on_change)
-        devices.own(resources.pop_all())
+        stack = AttachedStack(settings, queues[0], kernel, resources)
+        loop = stack.new_loop()
+        stack.own(resources.pop_all())
         return loop

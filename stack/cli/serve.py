@@ -5,55 +5,31 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 
 from stack import __version__
 from stack.cli import announce
 from stack.cli.fleet import Fleet
+from stack.cli.link import Link, open_link
 from stack.cli.service import Service
-from stack.io.attachment import open_device
 from stack.io.capture import Capture
-from stack.io.configuration import ServeSettings, check_directory
-from stack.io.netlink import KernelSide, LinkChanges
-from stack.io.privileges import User, become, sudo_user
+from stack.io.configuration import ServeSettings
+from stack.io.netlink import LinkChanges
 from stack.io.sdnotify import notify
 from stack.io.signals import Signals
-from stack.io.tap import Tap
 
 
 def run(settings: ServeSettings) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit code. Raises DeviceError and ConfigurationError."""
     with Signals((signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)) as signals, ExitStack() as resources:
-        link = _open_link(settings, resources)
+        link = open_link(settings, resources)
         changes = resources.enter_context(closing(LinkChanges()))
         serve = _serve_alone if settings.workers == 1 else _serve_in_a_fleet
         serve(settings, link, signals, changes, resources)
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """The device, a queue of it for each worker, its kernel side, and who we are since it is open."""
-
-    queues: list[Tap]
-    kernel: KernelSide
-    user: User | None
-
-
-def _open_link(settings: ServeSettings, resources: ExitStack) -> _Link:
-    """Open and configure the device, then drop root's privileges: nothing later needs them."""
-    queues, kernel = open_device(settings, resources)
-    user = sudo_user(os.environ)
-    if user:
-        kernel.delegate_undo()
-        become(user)
-        if settings.directory is not None:
-            check_directory(settings.directory)
-    return _Link(queues, kernel, user)
-
-
 def _serve_alone(
-    settings: ServeSettings, link: _Link, signals: Signals, changes: LinkChanges, resources: ExitStack
+    settings: ServeSettings, link: Link, signals: Signals, changes: LinkChanges, resources: ExitStack
 ) -> None:
     capture = None
     if settings.capture is not None:
@@ -77,7 +53,7 @@ def _serve_alone(
 
 
 def _serve_in_a_fleet(
-    settings: ServeSettings, link: _Link, signals: Signals, changes: LinkChanges, resources: ExitStack
+    settings: ServeSettings, link: Link, signals: Signals, changes: LinkChanges, resources: ExitStack
 ) -> None:
     fleet = Fleet(settings, link.queues, link.kernel.trouble)
     fleet.watch(signals, lambda: _heed(signals, fleet.stop, fleet.log_statistics))
@@ -87,7 +63,7 @@ def _serve_in_a_fleet(
     announce.stopped(time.monotonic() - began, fleet.counters, fleet.requests, None)
 
 
-def _announce(settings: ServeSettings, link: _Link) -> None:
+def _announce(settings: ServeSettings, link: Link) -> None:
     announce.started(settings, link.user, persistent=link.queues[0].persistent)
     notify("READY=1", os.environ)
 

@@ -1,0 +1,66 @@
+"""A host on a TAP device, for the loops of one program: one after the other, each while it is open."""
+
+import os
+import random
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+
+from stack import __version__
+from stack.aio.loop import StackLoop
+from stack.aio.underlay import Devices
+from stack.host import Host, Observer
+from stack.io.attachment import host_config
+from stack.io.capture import Capture
+from stack.io.configuration import ServeSettings
+from stack.io.engine import Engine
+from stack.io.netlink import KernelSide, LinkChanges
+from stack.io.tap import Tap
+
+
+class AttachedStack:
+    """`settings`' host on `tap`, whose other end is `kernel`'s; `resources` close what is opened here."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        tap: Tap,
+        kernel: KernelSide,
+        resources: ExitStack,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.capture: Capture | None = None
+        if settings.capture is not None:
+            capture = Capture(settings.capture, settings.tap, os.uname().machine, f"tapstack {__version__}")
+            self.capture = resources.enter_context(closing(capture))
+            observers = [*observers, capture]
+        self.host = Host(
+            host_config(settings, offload=tap.offload),
+            secret=os.urandom(32),
+            random=random.SystemRandom(),
+            observers=observers,
+            now=time.monotonic_ns(),
+        )
+        self._settings = settings
+        self._changes = resources.enter_context(closing(LinkChanges()))
+        self._engine = Engine(self.host, tap, trouble=kernel.trouble)
+        self._devices = Devices([])
+        self._loop: StackLoop | None = None
+
+    def new_loop(self) -> StackLoop:
+        """A loop with the host in it. Raises RuntimeError while there is another one that is not closed."""
+        if self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError("the stack can be in one event loop at a time, and is in one that is not closed yet")
+        self._devices = devices = Devices([self._engine])
+        self._loop = loop = StackLoop(devices, self._settings.hosts, self._settings.dns_servers)
+
+        def on_change() -> None:
+            self._changes.drain()
+            devices.check()
+
+        loop.add_reader(self._changes.fileno(), on_change)
+        return loop
+
+    def own(self, resources: ExitStack) -> None:
+        """Have the present loop's close() close `resources`."""
+        self._devices.own(resources)
