@@ -48,6 +48,7 @@ FORBIDDEN_IN_CORE = {
 EXCEPTIONS = {("fastpath/__init__.py", "os"), ("fastpath/reference.py", "os")}
 SOLE_IMPORTER = {
     "stack._native": ("fastpath/native.py", "import stack.fastpath, which picks between C and Python"),
+    "dns": ("aio/resolver.py", "ask stack.aio.resolver"),
     "pyroute2": ("io/netlink.py", "add what you need to stack/io/netlink.py"),
 }
 

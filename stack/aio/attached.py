@@ -47,6 +47,11 @@ class AttachedStack:
         self._devices = Devices([])
         self._loop: StackLoop | None = None
 
+    @property
+    def frames_refused(self) -> int:
+        """Frames that the kernel did not take."""
+        return self._engine.frames_refused
+
     def new_loop(self) -> StackLoop:
         """A loop with the host in it. Raises RuntimeError while there is another one that is not closed."""
         if self._loop is not None and not self._loop.is_closed():

@@ -28,7 +28,7 @@ def started(settings: ServeSettings, user: User | None, *, persistent: bool) -> 
         ("", f"ping {show_ipv4(settings.address.address)}"),
         ("kernel side", f"{settings.host_address} on {settings.tap}" + (", made beforehand" if persistent else "")),
         ("stack side", f"{settings.address}, TCP port {settings.port}"),
-        ("serves", str(settings.directory.resolve()) if settings.directory else "a page about the stack itself"),
+        ("serves", _what(settings)),
         ("fastpath", _FASTPATHS[fastpath.NAME]),
     ]
     if settings.workers > 1:
@@ -41,6 +41,12 @@ def started(settings: ServeSettings, user: User | None, *, persistent: bool) -> 
     with suppress(BrokenPipeError):
         _print(f"tapstack {__version__}", settings.url, rows, stop)
         sys.stdout.flush()
+
+
+def _what(settings: ServeSettings) -> str:
+    if settings.application is not None:
+        return f"the application {settings.application}"
+    return str(settings.directory.resolve()) if settings.directory else "a page about the stack itself"
 
 
 def _print(title: str, url: str, rows: list[tuple[str, str]], stop: str) -> None:

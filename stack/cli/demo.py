@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from stack.cli.trace import steps
 from stack.errors import DeviceError
 from stack.io.capture import read_capture
 from stack.io.configuration import ServeSettings, load
+from stack.io.signals import ends_by_exception
 
 _READY_WITHIN: Final = 15.0  # seconds
 _PACKAGES: Final = {"unshare": "util-linux", "setpriv": "util-linux", "curl": "curl", "ping": "iputils-ping"}
@@ -43,8 +43,7 @@ def run(*, in_namespace: bool) -> int:
         prefix = _namespace_command()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SUDO_")}
         os.execvpe(prefix[0], [*prefix, *_ourselves("demo", "--in-namespace")], environment)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of every `finally`
-    with tempfile.TemporaryDirectory(prefix="tapstack-demo-") as directory:
+    with ends_by_exception(), tempfile.TemporaryDirectory(prefix="tapstack-demo-") as directory:
         _show(load({}, None), Path(directory) / "demo.pcapng")
     return 0
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from stack import __version__
 from stack.cli import logs
 from stack.errors import ConfigurationError, DeviceError
-from stack.io.configuration import OPTIONS, load
+from stack.io.configuration import OPTIONS, ServeSettings, is_application, load
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,7 +38,13 @@ def parser() -> argparse.ArgumentParser:
         " was made for you: sudo ip tuntap add tap0 mode tap user $USER",
         allow_abbrev=False,
     )
-    _add_options(serve)
+    serve.add_argument(
+        "what",
+        metavar="DIR|MODULE:NAME",
+        nargs="?",
+        help="the directory or the ASGI or WSGI application to serve (default: a page that tells about the stack)",
+    )
+    _add_options(serve, of_server=True)
     demo = commands.add_parser(
         "demo",
         help="show a request's way through the stack; needs no root",
@@ -59,16 +65,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _add_options(serve: argparse.ArgumentParser) -> None:
+def _add_options(command: argparse.ArgumentParser, *, of_server: bool) -> None:
+    """The options of a command that brings the stack up."""
     for option in OPTIONS:
+        if option.name in ("directory", "application") or (option.of_server and not of_server):
+            continue
         text = option.help if option.default in (None, False, "") else f"{option.help} (default: {option.default})"
-        if option.name == "directory":
-            serve.add_argument(option.name, nargs="?", metavar=option.metavar, help=text)
-        elif option.toml is bool:
-            serve.add_argument(f"-{option.name[0]}", f"--{option.name}", action="store_true", help=text)
+        if option.toml is bool:
+            command.add_argument(f"-{option.name[0]}", f"--{option.name}", action="store_true", help=text)
         else:
-            serve.add_argument(f"--{option.name}", metavar=option.metavar, help=text)
-    serve.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with these options by the same names")
+            command.add_argument(f"--{option.name}", metavar=option.metavar, help=text)
+    command.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with these options by the same names")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,11 +102,21 @@ def _run(options: dict[str, Any]) -> int:
         from stack.cli import pkt
 
         return pkt.run(options["files"], verbose=options["verbose"])
-    settings = load({name.replace("_", "-"): value for name, value in options.items()}, options["config"])
+    if options["what"] is not None:
+        options["application" if is_application(options["what"]) else "directory"] = options["what"]
+    settings = _settings(options)
     logs.set_up(verbose=settings.verbose)
+    if settings.application is not None:
+        from stack.cli import application
+
+        return application.run(settings, settings.application)
     from stack.cli import serve
 
     return serve.run(settings)
+
+
+def _settings(options: dict[str, Any]) -> ServeSettings:
+    return load({name.replace("_", "-"): value for name, value in options.items()}, options["config"])
 
 
 if __name__ == "__main__":

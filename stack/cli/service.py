@@ -51,15 +51,20 @@ class Service:
 
     def log_statistics(self) -> None:
         """Log what has been counted."""
-        states = Counter(f"connections_{connection.state.name.lower()}" for connection in self.host.connections())
-        fields = {
-            "connections": states.total(),
-            **states,
-            "requests": self.server.totals.requests,
-            "frames_refused": self.driver.frames_refused,
-            **self.host.counters.nonzero(),
-        }
-        logger.info("statistics", extra={"fields": fields})
+        log_statistics(self.host, self.server.totals.requests, self.driver.frames_refused)
+
+
+def log_statistics(host: Host, requests: int, frames_refused: int) -> None:
+    """Log what `host` has counted, and its server."""
+    states = Counter(f"connections_{connection.state.name.lower()}" for connection in host.connections())
+    fields = {
+        "connections": states.total(),
+        **states,
+        "requests": requests,
+        "frames_refused": frames_refused,
+        **host.counters.nonzero(),
+    }
+    logger.info("statistics", extra={"fields": fields})
 
 
 def _make_server(host: Host, settings: ServeSettings, recorder: FlightRecorder) -> HttpServer:

@@ -5,6 +5,7 @@ that names where it stands: `--port` or `tapstack.toml: port`.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class ServeSettings:
     """Everything that `tapstack serve` can be told, checked."""
 
     directory: Path | None
+    application: str | None
+    interface: str
     tap: str
     host_address: AddressAndPrefix
     address: AddressAndPrefix
@@ -60,6 +63,17 @@ class ServeSettings:
         """Where the server is found."""
         port = "" if self.port == 80 else f":{self.port}"
         return f"http://{show_ipv4(self.address.address)}{port}/"
+
+
+def _application(text: str) -> str:
+    if not is_application(text):
+        raise ConfigurationError(f"{text!r} is not a module and a name in it, such as app:app")
+    return text
+
+
+def is_application(text: str) -> bool:
+    """Whether `text` names an application, MODULE:NAME, and no directory."""
+    return _APPLICATION.fullmatch(text) is not None and not Path(text).exists()
 
 
 def _device(text: str) -> str:
@@ -113,7 +127,10 @@ def _hosts(given: str | dict[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: `toml` is its type in a file, `parse` checks a value of it and raises ConfigurationError."""
+    """One option: `toml` is its type in a file, `parse` checks a value of it and raises ConfigurationError.
+
+    The others are every command's that brings the stack up, those `of_server` only `tapstack serve`'s.
+    """
 
     name: str
     metavar: str
@@ -121,8 +138,10 @@ class Option:
     default: Any
     toml: type
     parse: Callable[[Any], Any]
+    of_server: bool = False
 
 
+_APPLICATION: Final = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 DEFAULT_ADDRESS: Final = "10.77.0.2/24"
 
 _TOML_TYPES: Final = {
@@ -134,11 +153,13 @@ _TOML_TYPES: Final = {
 }
 
 OPTIONS: Final = (
-    Option("directory", "DIR", "the directory to serve (default: a page that tells about the stack)", None, str, Path),
+    Option(
+        "directory", "DIR", "the directory to serve (default: a page that tells about the stack)", None, str, Path, True
+    ),
     Option("tap", "NAME", "the TAP device, made if it does not exist", "tap0", str, _device),
     Option("host-address", "ADDRESS/LENGTH", "this machine's address on it", "10.77.0.1/24", str, _address),
     Option("address", "ADDRESS/LENGTH", "the stack's address on it", DEFAULT_ADDRESS, str, _address),
-    Option("port", "PORT", "the TCP port to serve on", 80, int, _number("a port number", 1, 65535)),
+    Option("port", "PORT", "the TCP port to serve on", 80, int, _number("a port number", 1, 65535), True),
     Option("mtu", "OCTETS", "largest IP packet of the device", 1500, int, _number("an MTU", MINIMUM_MTU, MAXIMUM_MTU)),
     Option(
         "offload",
@@ -148,7 +169,17 @@ OPTIONS: Final = (
         str,
         _choice("auto", "off"),
     ),
-    Option("workers", "N", "processes that share the connections", 1, int, _number("a number of workers", 1, 64)),
+    Option("workers", "N", "processes that share the connections", 1, int, _number("a number of workers", 1, 64), True),
+    Option("application", "MODULE:NAME", "the application to serve", None, str, _application, True),
+    Option(
+        "interface",
+        "NAME",
+        "how it is called: asgi, wsgi, or auto: as its parameters say",
+        "auto",
+        str,
+        _choice("auto", "asgi", "wsgi"),
+        True,
+    ),
     Option("dns-servers", "ADDRESS,...", "whom programs on the stack ask for names", "", list, _servers),
     Option("hosts", "NAME=ADDRESS,...", "names that they need not ask for", "", dict, _hosts),
     Option("capture", "FILE", "write every frame to this file, for Wireshark (pcapng)", None, str, Path),
@@ -163,6 +194,8 @@ def load(given: Mapping[str, Any], file: Path | None, named: str = "--config") -
     `named` is what told of the file. Raises ConfigurationError.
     """
     values = _read_file(file, named) if file else {}
+    if given.get("directory") or given.get("application"):
+        values.pop("directory", None), values.pop("application", None)
     for option in OPTIONS:
         value = given.get(option.name)
         if value is not None and value is not False:
@@ -215,6 +248,10 @@ def _check_together(settings: ServeSettings) -> None:
         raise ConfigurationError(f"--address and --host-address are both {ours}: the stack needs an address of its own")
     if settings.capture is not None and settings.workers > 1:
         raise ConfigurationError("--capture writes what one worker sees: it cannot go with --workers")
+    if settings.application is not None and settings.directory is not None:
+        raise ConfigurationError("directory and application: one of them is served, not both")
+    if settings.application is not None and settings.workers > 1:
+        raise ConfigurationError("--workers: an application has one process; start more behind other addresses")
     if settings.directory is not None:
         check_directory(settings.directory)
 

@@ -2,9 +2,11 @@
 
 import os
 import signal
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 
 class Signals:
@@ -37,6 +39,20 @@ class Signals:
         signal.set_wakeup_fd(self._wakeup_before)
         os.close(self._reader)
         os.close(self._writer)
+
+
+@contextmanager
+def ends_by_exception() -> Iterator[None]:
+    """Until its end, SIGTERM ends the program by way of every `finally`, as SIGINT does. Main thread only."""
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _nothing(number: int, frame: object) -> None:

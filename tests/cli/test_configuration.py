@@ -45,6 +45,9 @@ def test_names_and_who_knows_more_of_them(tmp_path: Path) -> None:
         ("serve --dns-servers one.one.one.one", "--dns-servers: 'one.one.one.one' is not an IPv4 address"),
         ("serve --hosts a=b", "--hosts: 'b' is not an IPv4 address"),
         ("serve --hosts a", "--hosts: '' is not an IPv4 address"),
+        ("serve app:app --workers 2", "--workers: an application has one process"),
+        ("serve app:1", "DIR: app:1 does not exist"),
+        ("serve --interface cgi", "--interface: 'cgi' is not auto or asgi or wsgi"),
         ("serve --port 0", "--port: 0 is not a port number: 1 to 65535"),
         ("serve --port 65536", "--port: 65536 is not a port number: 1 to 65535"),
         ("serve --port http", "--port: http is not a port number: 1 to 65535"),
@@ -80,6 +83,16 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     assert output.err.count("\n") == 1 and output.err.endswith("\n")
 
 
+def test_what_to_serve_on_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "tapstack.toml"
+    file.write_text('directory = "."')
+    settings = load({"application": "app:app"}, file)
+    assert (settings.directory, settings.application) == (None, "app:app")
+    file.write_text('application = "app:app"')
+    settings = load({"directory": str(tmp_path)}, file)
+    assert (settings.directory, settings.application) == (tmp_path, None)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -89,6 +102,8 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
         ("port = 0", "tapstack.toml: port: 0 is not a port number: 1 to 65535"),
         ("dns-servers = '192.0.2.1'", "tapstack.toml: dns-servers must be a list of strings, not '192.0.2.1'"),
         ("hosts = { a = 1 }", "tapstack.toml: hosts: '1' is not an IPv4 address"),
+        ("application = 'app'", "tapstack.toml: application: 'app' is not a module and a name in it, such as app:app"),
+        ("application = 'a:b'\ndirectory = '.'", "directory and application: one of them is served, not both"),
         ("tap = 1", "tapstack.toml: tap must be a string, not 1"),
         ("verbose = 1", "tapstack.toml: verbose must be true or false, not 1"),
         ("[serve]\nport = 80", "tapstack.toml: 'serve' is not an option"),
