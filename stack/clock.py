@@ -64,33 +64,43 @@ class TimerQueue:
 
     def deadline(self) -> Instant | None:
         """When the next timer fires, or None."""
-        heap = self._heap
-        while heap:
-            at, number, timer = heap[0]
-            if timer._entry != number or timer.deadline is None:
-                heappop(heap)
-                self._stale -= 1
-                if timer._entry == number:
-                    timer._entry = 0
-            elif timer.deadline > at:
-                heappop(heap)
-                timer._entry = 0
-                self._push(timer, timer.deadline)
-            else:
+        while self._heap:
+            at = self._heap[0][0]
+            if self._is_right():
                 return at
         return None
 
     def expire(self, now: Instant) -> None:
-        """Fire every timer whose deadline is at or before `now`, those armed meanwhile included."""
-        while (deadline := self.deadline()) is not None and deadline <= now:
-            timer = heappop(self._heap)[2]
-            timer._entry = 0
-            timer.deadline = None
-            timer._action(now)
+        """Fire every timer whose deadline is at or before `now`, those armed meanwhile included.
+
+        Entries of later instants are left as they are: whoever is busy does not ask for the next deadline, and most
+        timers are armed anew before it.
+        """
+        while self._heap and self._heap[0][0] <= now:
+            if self._is_right():
+                timer = heappop(self._heap)[2]
+                timer._entry = 0
+                timer.deadline = None
+                timer._action(now)
 
     def __len__(self) -> int:
         """How many timers are armed."""
         return len(self._heap) - self._stale
+
+    def _is_right(self) -> bool:
+        """Whether the top of the heap is an armed timer at its deadline; if not, it is put right."""
+        at, number, timer = self._heap[0]
+        deadline = timer.deadline if timer._entry == number else None
+        if deadline == at:
+            return True
+        heappop(self._heap)
+        if timer._entry == number:
+            timer._entry = 0
+        if deadline is None:
+            self._stale -= 1
+        else:
+            self._push(timer, deadline)
+        return False
 
     def _push(self, timer: Timer, deadline: Instant) -> None:
         replaces = timer._entry != 0 and timer.deadline is not None

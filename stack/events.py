@@ -6,7 +6,7 @@ queue is bounded by the number of subjects, however fast the network is.
 """
 
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from stack.clock import Instant
 
@@ -21,11 +21,14 @@ CLOSED: Final = 32  # the connection is over, in order or by `connection.error`;
 Handler: TypeAlias = Callable[[int, Instant], None]
 
 
-class Subject(Protocol):
-    """What events can be about."""
+class Subject:
+    """What events can be about; `handler` is called with their kinds, and the instant."""
 
-    pending_events: int
-    handler: Handler | None
+    __slots__ = ("handler", "pending_events")
+
+    def __init__(self) -> None:
+        self.handler: Handler | None = None
+        self.pending_events = 0
 
 
 class EventQueue:

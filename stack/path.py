@@ -60,6 +60,8 @@ class TcpPath:
 
     def mtu(self, now: Instant) -> int:
         """The path's MTU as far as it is known, in octets."""
+        if not self._path_mtu:
+            return self._link_mtu
         return min(self._path_mtu.mtu(self._key.remote_addr, now), self._link_mtu)
 
     def send(

@@ -16,6 +16,9 @@ class PathMtu:
         self._config = config
         self._known: dict[int, tuple[int, Instant]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
     def mtu(self, dst: int, now: Instant) -> int:
         """The MTU of the path to `dst`; MAXIMUM_MTU when nothing is known."""
         known = self._known.get(dst)

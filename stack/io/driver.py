@@ -16,6 +16,7 @@ from stack.host import Host
 from stack.io.engine import Device, Engine
 
 GRACE: Final = 750 * MILLISECOND  # how long stop() lets connections finish before it resets them
+_UNWATCHED_TURNS: Final = 16  # as long as frames arrive, so many turns go by without a look at anything else
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Driver:
         self._stop_requested = 0
         self._stop_at: Instant | None = None
         self._now: Instant = time.monotonic_ns()
+        self._unwatched = 0  # turns that may still go by so
 
     @property
     def frames_refused(self) -> int:
@@ -73,20 +75,33 @@ class Driver:
             engine.flush()
 
     def _turn(self) -> None:
+        if not self._read_on():
+            self._wait()
+        self._engine.settle(self._now)
+        self._engine.flush()
+
+    def _read_on(self) -> bool:
+        """Where frames have just arrived, there are often more by now: without waiting, and asking how long."""
+        if not self._unwatched:
+            return False
+        self._unwatched -= 1
+        self._now = max(self._now, time.monotonic_ns())
+        return self._engine.receive(self._now)
+
+    def _wait(self) -> None:
+        """Wait for frames, what is watched, or the next deadline."""
         deadline = self._next_deadline()
         ready = self._epoll.poll(self._timeout(deadline))
         now = max(self._now, time.monotonic_ns())
         if not ready and deadline is not None and now < deadline:
             now = deadline  # woken early, by a clock that ticks coarser than ours: waiting again would spin
         self._now = now
-        engine = self._engine
+        self._unwatched = 0
         for fileno, _ in ready:
             if fileno in self._watched:
                 self._watched[fileno]()
-            else:
-                engine.receive(now)
-        engine.settle(now)
-        engine.flush()
+            elif self._engine.receive(now):
+                self._unwatched = _UNWATCHED_TURNS
 
     def _next_deadline(self) -> Instant | None:
         deadline = self.host.deadline()

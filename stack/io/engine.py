@@ -64,8 +64,8 @@ class Engine:
         if trouble := self._trouble():
             raise DeviceError(f"TAP {self._device.name!r} {trouble} while it was in use; start again to make it anew")
 
-    def receive(self, now: Instant) -> None:
-        """Hand the host a batch of what has arrived. Raises DeviceError."""
+    def receive(self, now: Instant) -> bool:
+        """Hand the host a batch of what has arrived; False: nothing had. Raises DeviceError."""
         ring = self._ring
         ring.clear()
         try:
@@ -74,6 +74,7 @@ class Engine:
             raise self._failure(error) from None
         if count:
             self.host.receive(self._port, ring, now)
+        return count > 0
 
     def settle(self, now: Instant) -> None:
         """Fire the timers that are due, then tell the applications what has happened, until nothing more happens."""

@@ -12,7 +12,7 @@ from stack.clock import Instant
 from stack.config import UdpConfig
 from stack.counters import Counters
 from stack.errors import ChecksumMismatch, MalformedPacket
-from stack.events import READABLE, EventQueue, Handler
+from stack.events import READABLE, EventQueue, Subject
 from stack.octets import Octets
 from stack.transport.flow import IcmpReport, RandomSource
 from stack.transport.ports import ephemeral_port
@@ -70,24 +70,23 @@ class Datagram:
     options: bytes
 
 
-class UdpSocket:
+class UdpSocket(Subject):
     """A bound port. `error` is an ICMP error about what was sent from it, raised by the next call.
 
     `ttl` (None: the host's), `tos` and `options` are those of IPv4 in what is sent from now on (RFC 1122 4.1.4).
     """
 
     __slots__ = (
-        "_queue", "_queued", "address", "error", "handler", "options", "pending_events", "port", "tos", "ttl",
+        "_queue", "_queued", "address", "error", "options", "port", "tos", "ttl",
     )  # fmt: skip
 
     def __init__(self, address: Ipv4Address, port: int) -> None:
+        super().__init__()
         self.address = address
         self.port = port
         self.ttl: int | None = None
         self.tos = 0
         self.options = b""
-        self.handler: Handler | None = None
-        self.pending_events = 0
         self.error: OSError | None = None
         self._queue: deque[Datagram] = deque()
         self._queued = 0

@@ -359,8 +359,7 @@ def follow_text(connection: "Connection", segments: int, now: Instant) -> None:
     """Text has arrived in order: acknowledge it, sooner or later, and tell the application."""
     receiver = connection.receiver
     if receiver.ack_due < 2 * receiver.segment_size:
-        if connection.delayed_ack.deadline is None:
-            connection.delayed_ack.arm(now + connection.config.delayed_ack)
+        connection.tcp.mark_dirty(connection)  # an answer may carry the acknowledgment; if none does, it is delayed
     elif segments > 1:
         connection.ack_now = True  # one for all runs of a batch, and with the window that reading them opens
     else:

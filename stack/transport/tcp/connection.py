@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stack.clock import Duration, Instant, Timer
 from stack.config import TcpConfig, check_dscp
 from stack.counters import Counters
-from stack.events import CLOSED, WRITABLE, Handler
+from stack.events import CLOSED, WRITABLE, Subject
 from stack.octets import Octets
 from stack.transport.flow import FlowKey, Path
 from stack.transport.tcp import output, timeouts
@@ -34,7 +34,7 @@ _RECEIVING = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
 _SENDING = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_SENT, State.SYN_RECEIVED})
 
 
-class Connection:
+class Connection(Subject):
     """The transmission control block.
 
     `handler` is called with the kinds of events (stack.events) and the instant; `application` is its to use.
@@ -43,14 +43,15 @@ class Connection:
 
     __slots__ = (
         "ack_now", "application", "challenges", "challenges_since", "config", "cork", "counters", "delayed_ack",
-        "ds_field", "ecn", "error", "handler", "heard_at", "is_dirty", "is_lingering", "is_released",
+        "ds_field", "ecn", "error", "heard_at", "is_dirty", "is_lingering", "is_released",
         "keep_alive_probes", "keep_alive_timer", "key", "linger", "listener", "nodelay", "pace_timer", "path",
-        "path_mtu", "peer_mss", "pending_events", "probing", "received_tos", "receiver", "released_at",
+        "path_mtu", "peer_mss", "probing", "received_tos", "receiver", "released_at",
         "reordering_timer", "retransmit", "sack", "scaling", "sender", "soft_error", "state", "tail_timer", "tcp",
         "timestamps", "urgency", "user_timeout_option", "wants_to_write",
     )  # fmt: skip
 
     def __init__(self, tcp: "Tcp", key: FlowKey, path: Path, config: TcpConfig, iss: int, now: Instant) -> None:
+        super().__init__()
         self.tcp = tcp
         self.key = key
         self.path = path
@@ -75,9 +76,7 @@ class Connection:
         self.urgency: Urgency | None = None  # once there is something urgent
         self.error: OSError | None = None
         self.soft_error: OSError | None = None
-        self.handler: Handler | None = None
         self.application: Any = None
-        self.pending_events = 0
         self.is_dirty = False  # in Tcp's list of connections that may have something to send
         self.is_released = False  # close() was called: nobody reads or writes any more
         self.released_at: Instant = now

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stack.addresses import UNSPECIFIED, Ipv4Address
 from stack.clock import Instant
 from stack.config import TcpConfig
-from stack.events import ACCEPTABLE, CLOSED, END_OF_STREAM, READABLE, URGENT, Handler
+from stack.events import ACCEPTABLE, CLOSED, END_OF_STREAM, READABLE, URGENT, Subject
 from stack.transport.flow import FlowKey
 from stack.transport.tcp import syn_cookies
 from stack.transport.tcp.half_open import HalfOpen
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stack.transport.tcp.protocol import Tcp
 
 
-class Listener:
+class Listener(Subject):
     """Takes connections for one port of one address, or of all of them (UNSPECIFIED).
 
     `backlog` bounds the connections that wait to be accepted, the config's `syn_backlog` those that are half open.
@@ -44,21 +44,18 @@ class Listener:
         "address",
         "backlog",
         "config",
-        "handler",
         "is_closed",
-        "pending_events",
         "port",
         "tcp",
     )
 
     def __init__(self, tcp: "Tcp", address: Ipv4Address, port: int, backlog: int, config: TcpConfig) -> None:
+        super().__init__()
         self.tcp = tcp
         self.address = address
         self.port = port
         self.backlog = backlog
         self.config = config
-        self.handler: Handler | None = None
-        self.pending_events = 0
         self.is_closed = False
         self._half_open: dict[FlowKey, HalfOpen] = {}  # the SYN queue: those of whom only the SYN has come,
         self._proceeding: dict[Connection, None] = {}  # and those in SYN-RECEIVED that have sent something else

@@ -25,6 +25,7 @@ _USER_TIMEOUT_LENGTH: Final = 4
 _TIMESTAMPS = struct.Struct("!III")
 _TIMESTAMPS_LEAD: Final = 0x0101080A  # NOP, NOP, kind 8, length 10: the layout of RFC 7323 appendix A
 _TRANSMITTING: Final = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
+_RECEIVING: Final = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
 
 
 def announced_mss(path: Path, config: TcpConfig) -> int:
@@ -38,7 +39,11 @@ def flush(connection: "Connection", now: Instant) -> bool:
     """Send what may be sent, and an acknowledgment if one is due and no data carried it; False: no room for all."""
     if connection.state in _TRANSMITTING and not transmit(connection, now):
         return False
-    return not connection.ack_now or send_ack(connection, now)
+    if connection.ack_now:
+        return send_ack(connection, now)
+    if connection.receiver.ack_due and connection.delayed_ack.deadline is None and connection.state in _RECEIVING:
+        connection.delayed_ack.arm(now + connection.config.delayed_ack)
+    return True
 
 
 def transmit(connection: "Connection", now: Instant) -> bool:
@@ -46,8 +51,9 @@ def transmit(connection: "Connection", now: Instant) -> bool:
     sender = connection.sender
     if connection.path.mtu(now) != connection.path_mtu:
         on_path_mtu(connection, now)
-    if connection.sack or connection.user_timeout_option is not None:
-        sender.leave_room(connection.receiver.sack_length(_sack_room(connection)) + _user_timeout_length(connection))
+    if connection.receiver.has_news or connection.user_timeout_option is not None or sender.mss != sender.room:
+        more = connection.receiver.sack_length(_sack_room(connection)) if connection.sack else 0
+        sender.leave_room(more + _user_timeout_length(connection))
     before = sender.board.end
     has_room = _send_pending(connection, now)
     if sender.board.end != before:

@@ -14,10 +14,10 @@ class RttEstimator:
     `rto` is the timeout to use now, back-off included (5.5), bounded (2.5).
     """
 
-    __slots__ = ("_base_rto", "_maximum", "_minimum", "backoff", "rto", "rttvar", "srtt")
+    __slots__ = ("_base_rto", "_floor", "_maximum", "backoff", "rto", "rttvar", "srtt")
 
     def __init__(self, config: TcpConfig) -> None:
-        self._minimum = config.minimum_rto
+        self._floor = max(_GRANULARITY, config.minimum_rto)
         self._maximum = config.maximum_rto
         self.srtt: Duration | None = None
         self.rttvar: Duration = 0
@@ -27,15 +27,17 @@ class RttEstimator:
 
     def sample(self, rtt: Duration) -> None:
         """Take a measurement of a segment that was not retransmitted (Karn's rule), or of a time stamp (2.2, 2.3)."""
-        if self.srtt is None:
-            self.srtt = rtt
-            self.rttvar = rtt // 2
+        srtt, rttvar = self.srtt, self.rttvar
+        if srtt is None:
+            srtt, rttvar = rtt, rtt // 2
         else:
-            self.rttvar += (abs(self.srtt - rtt) - self.rttvar) // 4
-            self.srtt += (rtt - self.srtt) // 8
+            difference = srtt - rtt
+            rttvar += ((difference if difference >= 0 else -difference) - rttvar) // 4
+            srtt += -difference // 8
+        self.srtt, self.rttvar = srtt, rttvar
         # As Linux does, the minimum bounds the variance term and not the sum: RTTVAR decays to nothing on a steady
         # path, and a timeout just above SRTT would fire at the first delayed acknowledgment.
-        self.rto = self._base_rto = min(self.srtt + max(4 * self.rttvar, _GRANULARITY, self._minimum), self._maximum)
+        self.rto = self._base_rto = min(srtt + max(4 * rttvar, self._floor), self._maximum)
         self.backoff = 0
 
     def back_off(self) -> None:

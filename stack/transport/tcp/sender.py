@@ -123,8 +123,9 @@ class Sender:
         if unsent <= 0 and not fin:
             return None
         window = self.wnd - (board.end - board.una)
-        allowed = self.congestion.cwnd + self.recovery.allowance(mss) - board.pipe
-        length = min(unsent, window, allowed, max(self._burst() // mss, 1) * mss)
+        length = min(unsent, window)
+        length = min(length, self.congestion.cwnd + self.recovery.allowance(mss) - board.pipe)
+        length = min(length, max(self._burst() // mss, 1) * mss)
         idle = self.nxt == self.una and not corked
         if length >= mss:
             if length < unsent or not (nodelay or fin) or corked:
