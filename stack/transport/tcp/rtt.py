@@ -31,9 +31,8 @@ class RttEstimator:
         if srtt is None:
             srtt, rttvar = rtt, rtt // 2
         else:
-            difference = srtt - rtt
-            rttvar += ((difference if difference >= 0 else -difference) - rttvar) // 4
-            srtt += -difference // 8
+            rttvar += (abs(srtt - rtt) - rttvar) // 4
+            srtt += (rtt - srtt) // 8
         self.srtt, self.rttvar = srtt, rttvar
         # As Linux does, the minimum bounds the variance term and not the sum: RTTVAR decays to nothing on a steady
         # path, and a timeout just above SRTT would fire at the first delayed acknowledgment.
