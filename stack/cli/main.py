@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         prog="tapstack", description="A TCP/IP stack in user space, on Linux TAP devices.", allow_abbrev=False
     )
     top.add_argument("--version", action="version", version=f"tapstack {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="serve | demo | pkt", required=True)
+    commands = top.add_subparsers(dest="command", metavar="serve | run | demo | pkt", required=True)
     serve = commands.add_parser(
         "serve",
         help="serve HTTP on a TAP device, until Ctrl-C",
@@ -45,6 +45,22 @@ def parser() -> argparse.ArgumentParser:
         help="the directory or the ASGI or WSGI application to serve (default: a page that tells about the stack)",
     )
     _add_options(serve, of_server=True)
+    run = commands.add_parser(
+        "run",
+        help="run a Python program on the stack",
+        description="Run a Python program in this process, with the stack on a TAP device: the program's asyncio has"
+        " the stack's networks on the stack, and everything else where it was.",
+        epilog="Example: tapstack run -- uvicorn --host 10.77.0.2 --port 80 app:app",
+        usage="tapstack run [options] -- PROGRAM [ARGUMENT ...]",
+        allow_abbrev=False,
+    )
+    _add_options(run, of_server=False)
+    run.add_argument(
+        "program",
+        metavar="PROGRAM",
+        nargs=argparse.REMAINDER,
+        help="a file, -m MODULE, or a command of an installed package, and its arguments",
+    )
     demo = commands.add_parser(
         "demo",
         help="show a request's way through the stack; needs no root",
@@ -102,6 +118,11 @@ def _run(options: dict[str, Any]) -> int:
         from stack.cli import pkt
 
         return pkt.run(options["files"], verbose=options["verbose"])
+    if options["command"] == "run":
+        from stack.cli import run
+
+        command = options["program"]
+        return run.run(_settings(options), command[1:] if command[:1] == ["--"] else command)
     if options["what"] is not None:
         options["application" if is_application(options["what"]) else "directory"] = options["what"]
     settings = _settings(options)

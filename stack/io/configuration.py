@@ -183,7 +183,7 @@ OPTIONS: Final = (
     Option("dns-servers", "ADDRESS,...", "whom programs on the stack ask for names", "", list, _servers),
     Option("hosts", "NAME=ADDRESS,...", "names that they need not ask for", "", dict, _hosts),
     Option("capture", "FILE", "write every frame to this file, for Wireshark (pcapng)", None, str, Path),
-    Option("verbose", "", "log every request, and details", False, bool, bool),
+    Option("verbose", "", "log every request, and details", False, bool, bool, True),
 )
 _BY_NAME: Final = {option.name: option for option in OPTIONS}
 

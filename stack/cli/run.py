@@ -1,0 +1,61 @@
+"""`tapstack run`: a Python program, in this process, whose event loops have the stack in them."""
+
+import os
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from stack.aio.attached import AttachedStack
+from stack.aio.install import installed
+from stack.cli.link import open_link
+from stack.errors import ConfigurationError
+from stack.io.configuration import ServeSettings
+from stack.io.signals import ends_by_exception
+
+
+def run(settings: ServeSettings, command: Sequence[str]) -> int:
+    """Run `command` to its end; returns its exit code. Raises DeviceError, ConfigurationError, and what it raises."""
+    program = find_program(command)
+    with ends_by_exception(), ExitStack() as resources:
+        link = open_link(settings, resources)
+        stack = AttachedStack(settings, link.queues[0], link.kernel, resources)
+        print(
+            f"tapstack: {settings.address} is the stack, {settings.host_address} this machine, on {settings.tap}",
+            file=sys.stderr,
+        )
+        with installed(stack.new_loop):
+            program()
+    return 0
+
+
+def find_program(command: Sequence[str]) -> Callable[[], object]:
+    """What Python would run for `command`, as a function; sys.argv and sys.path are set for it.
+
+    A file, `-m MODULE`, or the name of a command that an installed package has; `python` in front of the first two may
+    be. Raises ConfigurationError.
+    """
+    if command and Path(command[0]).name in ("python", "python3", Path(sys.executable).name):
+        command = command[1:]
+    name, *arguments = command or ("",)
+    if name == "-m" and arguments:
+        name, *arguments = arguments
+        program: Callable[[], Any] = partial(runpy.run_module, name, run_name="__main__", alter_sys=True)
+        folder = os.getcwd()
+    elif Path(name).is_file():
+        program, folder = partial(runpy.run_path, name, run_name="__main__"), str(Path(name).resolve().parent)
+    else:
+        found = entry_points(group="console_scripts", name=name)
+        if not found:
+            raise ConfigurationError(
+                f"{name!r} is no Python file, no -m MODULE, and no command of an installed package"
+            )
+        function = next(iter(found)).load()
+        program, folder = lambda: sys.exit(function()), os.getcwd()
+    sys.argv = [name, *arguments]
+    sys.path.insert(0, folder)
+    return program
