@@ -6,7 +6,7 @@ configuration cannot be used. Errors are one line on standard error.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         prog="tapstack", description="A TCP/IP stack in user space, on Linux TAP devices.", allow_abbrev=False
     )
     top.add_argument("--version", action="version", version=f"tapstack {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="serve | run | demo | pkt", required=True)
+    commands = top.add_subparsers(dest="command", metavar="serve | run | fetch | demo | pkt", required=True)
     serve = commands.add_parser(
         "serve",
         help="serve HTTP on a TAP device, until Ctrl-C",
@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
         nargs=argparse.REMAINDER,
         help="a file, -m MODULE, or a command of an installed package, and its arguments",
     )
+    _add_fetch(commands.add_parser)
     demo = commands.add_parser(
         "demo",
         help="show a request's way through the stack; needs no root",
@@ -79,6 +80,24 @@ def parser() -> argparse.ArgumentParser:
     pkt.add_argument("files", metavar="FILE", type=Path, nargs="+", help="a script")
     pkt.add_argument("-v", "--verbose", action="store_true", help="print each event as it happens")
     return top
+
+
+def _add_fetch(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    fetch = add_parser(
+        "fetch",
+        help="fetch a URL over the stack, and say how long it took",
+        description="Fetch a URL over the stack on a TAP device, and say how long each phase took. What is behind this"
+        " machine is reached if it forwards for the stack. Exit codes are curl's.",
+        allow_abbrev=False,
+    )
+    fetch.add_argument("url", metavar="URL", help="http or https")
+    fetch.add_argument("-o", "--output", metavar="FILE", type=Path, help="where the content goes (default: stdout)")
+    fetch.add_argument("-v", "--segments", action="store_true", help="show every segment as it passes")
+    fetch.add_argument("-f", "--fail", action="store_true", help="exit code 22 for a status from 400 on")
+    fetch.add_argument("-k", "--insecure", action="store_true", help="take any certificate")
+    fetch.add_argument("--cacert", metavar="FILE", type=Path, help="the certificates to trust (default: the system's)")
+    fetch.add_argument("--max-time", metavar="SECONDS", type=float, default=60.0, help="give up then (default: 60)")
+    _add_options(fetch, of_server=False)
 
 
 def _add_options(command: argparse.ArgumentParser, *, of_server: bool) -> None:
@@ -123,6 +142,10 @@ def _run(options: dict[str, Any]) -> int:
 
         command = options["program"]
         return run.run(_settings(options), command[1:] if command[:1] == ["--"] else command)
+    if options["command"] == "fetch":
+        from stack.cli import fetch
+
+        return fetch.run(_settings(options), fetch.Order(**{each: options[each] for each in fetch.Order.__slots__}))
     if options["what"] is not None:
         options["application" if is_application(options["what"]) else "directory"] = options["what"]
     settings = _settings(options)

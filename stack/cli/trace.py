@@ -40,11 +40,12 @@ def steps(frames: Iterable[CapturedFrame], server: Ipv4Address, client_port: int
         return []
     began = found[0][0].at
     bases = {each.ipv4.src: each.tcp.seq for _, each in reversed(found)}
-    every = [_step(frame, each, began, bases, each.ipv4.dst == server) for frame, each in found]
+    every = [step(frame, each, began, bases, each.ipv4.dst == server) for frame, each in found]
     return list(_shortened(every))
 
 
-def _step(frame: CapturedFrame, each: Dissection, began: int, bases: dict[Ipv4Address, int], received: bool) -> Step:
+def step(frame: CapturedFrame, each: Dissection, began: int, bases: dict[Ipv4Address, int], received: bool) -> Step:
+    """What `frame`, which is `each`, does; `bases` are the initial sequence numbers, by who has chosen them."""
     segment = each.tcp
     seq = segment.seq - bases[each.ipv4.src] & _MASK
     ack = segment.ack - bases.get(each.ipv4.dst, 0) & _MASK

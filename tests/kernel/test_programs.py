@@ -1,10 +1,15 @@
 """Programs of Python's ecosystem on the stack over a TAP: `tapstack serve MODULE:NAME`, `run` and `fetch`."""
 
+import json
 import signal
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trustme
 
 from tests.kernel.conftest import ROOT, URL, Namespace, Serve, environment, wait_for
 
@@ -38,6 +43,20 @@ async def main():
 asyncio.run(main())
 asyncio.run(main())
 sys.exit(7)
+"""
+
+WEB = """
+import http.server, ssl, sys
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    log_message = lambda *_: None
+
+server = http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[1])), Quiet)
+if len(sys.argv) > 2:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(sys.argv[2])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
 """
 
 
@@ -96,3 +115,85 @@ def test_a_program_that_is_ended(namespace: Namespace, tmp_path: Path, number: i
         program.send_signal(number)
         assert program.wait(10) == 128 + number
     assert "tap0" not in namespace.devices()
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The kernel's side serves `folder`, on 8000 by HTTP and on 8443 by HTTPS with a certificate for web.test."""
+
+    namespace: Namespace
+    folder: Path
+
+    def fetch(self, *arguments: str) -> Any:
+        command = (*COMMAND, "fetch", "--hosts", "web.test=10.77.0.1,other.test=10.77.0.1", *arguments)
+        return self.namespace.run(*command, cwd=self.folder, env=ENVIRONMENT, check=False, timeout=20)
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    folder, namespace = tmp_path_factory.mktemp("web"), Namespace()
+    try:
+        authority = trustme.CA()
+        authority.issue_cert("web.test").private_key_and_cert_chain_pem.write_to_path(str(folder / "key"))
+        authority.cert_pem.write_to_path(str(folder / "ca"))
+        (folder / "index.html").write_text("hello " * 50_000)
+        (folder / "web.py").write_text(WEB)
+        for port, arguments in (("8000", []), ("8443", ["key"])):
+            namespace.start(sys.executable, "web.py", port, *arguments, cwd=folder)
+            look = ("ncat", "-z", "127.0.0.1", port)
+            wait_for(lambda look=look: not namespace.run(*look, check=False).returncode, "the web server")
+        yield Web(namespace, folder)
+    finally:
+        namespace.close()
+
+
+def test_fetch_over_tls_and_what_it_shows(web: Web) -> None:
+    done = web.fetch("-v", "--cacert", "ca", "--output", "out", "https://web.test:8443/")
+    assert done.returncode == 0, done
+    assert (web.folder / "out").read_text() == "hello " * 50_000 and done.stdout == ""
+    told = done.stderr
+    marks = (
+        "who has 10.77.0.1? tell 10.77.0.2", "< ARP", "> SYN  ", "< SYN ACK", "to 10.77.0.1:8443", "* TLS: TLSv1.3",
+        "* HTTP/1.0 200 OK", "* Content-Length: 300000",
+    )  # fmt: skip
+    at = [told.index(mark) for mark in marks]
+    assert at == sorted(at), told
+    phases = [line.split()[0] for line in told.splitlines() if " ms" in line]
+    assert phases == ["name", "connect", "TLS", "first", "total"]
+    assert "200 OK, 300,000 octets" in told and "\x1b" not in told
+
+
+ENDS = (
+    ("web.test:8000/index.html", 0, "200 OK, 300,000 octets"),
+    ("--insecure https://other.test:8443/", 0, "200 OK, 300,000 octets"),
+    ("--fail http://web.test:8000/nothing", 22, "404 File not found"),
+    ("http://web.test:8000/nothing", 0, "404 File not found"),
+    ("--cacert ca https://other.test:8443/", 60, "certificate is not valid for 'other.test'"),
+    ("https://web.test:8443/", 60, "tapstack: web.test: unable to get local issuer certificate"),
+    ("https://web.test:8000/", 35, "tapstack: web.test:8000: TLS: "),
+    ("http://web.test:8443/", 56, "tapstack: web.test:8443: "),
+    ("http://web.test:81/", 7, "tapstack: 10.77.0.1, port 81: Connection refused"),
+    ("http://10.77.0.77/ --max-time 0.5", 28, "tapstack: 10.77.0.77: not done after 0.5 s"),
+    ("http://web.test:8000/ -o /no/such/place", 23, "cannot write /no/such/place: No such file"),
+)
+# All in one process: to start it takes longer than what is tried.
+ALL_OF_THEM = """
+import contextlib, io, json, os, shlex, sys
+from stack.cli.main import main
+
+out = sys.stdout
+sys.stdout = open(os.devnull, "w")
+for line in sys.stdin:
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        code = main(["fetch", "--hosts", "web.test=10.77.0.1,other.test=10.77.0.1", *shlex.split(line)])
+    print(json.dumps([code, said.getvalue()]), file=out)
+"""
+
+
+def test_how_a_fetch_ends(web: Web) -> None:
+    lines = "".join(f"{arguments}\n" for arguments, _, _ in ENDS)
+    done = web.namespace.run(sys.executable, "-c", ALL_OF_THEM, cwd=web.folder, env=ENVIRONMENT, input=lines)
+    for (arguments, code, said), line in zip(ENDS, done.stdout.splitlines(), strict=True):
+        ended, told = json.loads(line)
+        assert ended == code and said in told, (arguments, ended, told)
+    assert done.stderr == "" and "tap0" not in web.namespace.devices()
