@@ -59,7 +59,12 @@ CORE: Final = [
     "application/http/connection.py",
     "application/http/dates.py",
     "application/http/messages.py",
+    "application/http/reading/framing.py",
+    "application/http/reading/grammar.py",
+    "application/http/routes.py",
     "application/http/server.py",
+    "application/http/targets.py",
+    "application/site.py",
 ]
 
 

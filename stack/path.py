@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from stack import fastpath
+from stack.addresses import MacAddress
 from stack.clock import Instant
 from stack.counters import Counters
 from stack.internet.ipv4 import Ipv4
 from stack.link.interface import Interface
+from stack.link.neighbors import Neighbor, NeighborState
 from stack.octets import Octets
 from stack.transport.flow import FlowKey
 from stack.transport.tcp.sequence import MASK
@@ -24,6 +26,7 @@ from stack.wire.tcp import FIN, PSH, URG
 _TEMPLATE: Final = struct.Struct("!6s6sH BBHHHBBHII HH")
 _VERSION_AND_IHL: Final = 0x45
 _DONT_FRAGMENT: Final = 0x4000
+_REACHABLE: Final = NeighborState.REACHABLE
 
 
 class TcpPath:
@@ -34,7 +37,8 @@ class TcpPath:
     """
 
     __slots__ = (
-        "_counters", "_interface", "_ipv4", "_key", "_link_mtu", "_mac", "_next_hop", "_path_mtu", "_templates",
+        "_counters", "_interface", "_ipv4", "_key", "_link_mtu", "_mac", "_neighbor", "_next_hop", "_path_mtu",
+        "_templates",
     )  # fmt: skip
 
     def __init__(self, key: FlowKey, ipv4: Ipv4, interfaces: Sequence[Interface], counters: Counters) -> None:
@@ -50,6 +54,7 @@ class TcpPath:
         if not ipv4.is_local(key.remote_addr):
             self._interface = interfaces[route.interface.index]
         self._link_mtu = route.interface.mtu
+        self._neighbor: Neighbor | None = None
         self._mac: bytes | None = None
         self._templates: dict[int, bytes] = {}  # by what was the TOS octet
 
@@ -79,7 +84,7 @@ class TcpPath:
     ) -> int:
         """See stack.transport.flow.Path."""
         interface = self._interface
-        mac = interface.resolve(self._next_hop, now) if interface is not None else None
+        mac = self._resolve(now)
         if interface is None or mac is None or urgent:
             return self._send_slowly(seq, ack, flags, window, options, payload, mss, now, tos, urgent)
         if mac != self._mac:
@@ -94,7 +99,10 @@ class TcpPath:
 
     def confirm(self, now: Instant) -> None:
         """The next hop is alive."""
-        if self._interface is not None:
+        neighbor = self._neighbor
+        if neighbor is not None and neighbor.state is _REACHABLE:
+            neighbor.confirmed_at = now
+        elif self._interface is not None:
             self._interface.confirm(self._next_hop, now)
 
     def doubt(self, now: Instant) -> None:
@@ -105,6 +113,18 @@ class TcpPath:
     def reduce_mtu(self, mtu: int, sent: int, now: Instant) -> None:
         """A router reported that of `sent` octets only `mtu` get through."""
         self._path_mtu.reduce(self._key.remote_addr, mtu, sent, now)
+
+    def _resolve(self, now: Instant) -> MacAddress | None:
+        """The next hop's MAC address, where it is known: nearly always from the entry that was asked for before."""
+        neighbor = self._neighbor
+        if neighbor is None or neighbor.state is not _REACHABLE:
+            if self._interface is None:
+                return None
+            neighbor = self._neighbor = self._interface.neighbors.find(self._next_hop)
+            if neighbor is None or neighbor.state is not _REACHABLE:
+                return self._interface.resolve(self._next_hop, now)
+        neighbor.used_at = now
+        return neighbor.mac
 
     def _make_template(self, interface: Interface, mac: bytes, tos: int) -> bytes:
         key = self._key

@@ -33,9 +33,13 @@ _USABLE: Final = frozenset({NeighborState.REACHABLE, NeighborState.STALE, Neighb
 
 
 class Neighbor:
-    """One entry: its state, and the packets that wait for it."""
+    """One entry: its state, and the packets that wait for it.
 
-    __slots__ = ("address", "mac", "queue", "requests", "seen_at", "state", "timer", "used_at")
+    Who keeps an entry that is REACHABLE may use its `mac`, say so in `used_at`, and say in `confirmed_at` when it has
+    heard from beyond it; once it is in another state, or no longer in the table (FAILED), the table is to be asked.
+    """
+
+    __slots__ = ("address", "confirmed_at", "mac", "queue", "requests", "seen_at", "state", "timer", "used_at")
 
     def __init__(self, address: Ipv4Address, timer: Timer) -> None:
         self.address = address
@@ -43,6 +47,7 @@ class Neighbor:
         self.state = NeighborState.INCOMPLETE
         self.queue: deque[bytes] = deque()
         self.requests = 0
+        self.confirmed_at: Instant = 0
         self.used_at: Instant = 0
         self.seen_at: Instant = 0  # the last use that has kept it in the table
         self.timer = timer
@@ -79,6 +84,10 @@ class NeighborTable:
         """The state of the entry for `address`, or None."""
         entry = self._entries.get(address)
         return None if entry is None else entry.state
+
+    def find(self, address: Ipv4Address) -> Neighbor | None:
+        """The entry for `address`."""
+        return self._entries.get(address)
 
     def resolve(self, address: Ipv4Address, now: Instant) -> MacAddress | None:
         """The MAC address to use now; None when there is none yet: send() then queues and asks."""
@@ -147,6 +156,7 @@ class NeighborTable:
 
     def _reachable(self, entry: Neighbor, now: Instant) -> None:
         entry.state = NeighborState.REACHABLE
+        entry.confirmed_at = now
         entry.requests = 0
         entry.timer.arm(now + self._config.reachable_time)
 
@@ -175,6 +185,7 @@ class NeighborTable:
 
     def _remove(self, entry: Neighbor, now: Instant) -> None:
         entry.timer.disarm()
+        entry.state = NeighborState.FAILED  # for those who keep it
         del self._entries[entry.address]
         if entry.queue:
             packets = list(entry.queue)
@@ -188,6 +199,9 @@ class NeighborTable:
 
     def _on_timer(self, entry: Neighbor, now: Instant) -> None:
         if entry.state is NeighborState.REACHABLE:
+            if now < entry.confirmed_at + self._config.reachable_time:
+                entry.timer.arm(entry.confirmed_at + self._config.reachable_time)
+                return
             entry.state = NeighborState.STALE
             entry.timer.arm(now + self._config.stale_time)
         elif entry.state is NeighborState.STALE:
