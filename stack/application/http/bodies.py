@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from stack.application.http.messages import BodyError
 
-_PATTERN: Final = bytes(range(32, 127)) * 2760  # 262,200 octets
+_PRINTABLE: Final = bytes(range(32, 127))
+_PATTERN: Final = _PRINTABLE * 2760  # 262,200 octets
 
 
 class Part(NamedTuple):
@@ -55,17 +56,19 @@ class FileBody:
 
 
 class PatternBody:
-    """`length` printable octets that cost nothing to make: slices of one block."""
+    """`length` printable octets, the same however they are read, that cost little to make: slices of one block."""
 
     def __init__(self, length: int) -> None:
         self.length: int | None = length
-        self._left = length
+        self._end = length
+        self._at = 0
 
     def read(self, limit: int) -> bytes:
         """See Body."""
-        size = min(limit, self._left, len(_PATTERN))
-        self._left -= size
-        return _PATTERN if size == len(_PATTERN) else _PATTERN[:size]
+        start = self._at % len(_PRINTABLE)
+        octets = _PATTERN[start : start + min(limit, self._end - self._at)]
+        self._at += len(octets)
+        return octets
 
     def close(self) -> None:
         """See Body."""

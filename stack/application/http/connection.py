@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 _READ_SIZE: Final = 65536
 _SEND_SIZE: Final = 262144
+_SEND_AT_LEAST: Final = 4096
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 _BODILESS: Final = frozenset({204, 205, 304})
@@ -317,6 +318,7 @@ class HttpConnection:
                         self._wait_for_room(now)
                     return False
                 self._out = b""
+                self._unsent = 0  # it takes something
             if self._source is None:
                 break
             try:
@@ -336,8 +338,11 @@ class HttpConnection:
         return True
 
     def _produce(self, source: Body) -> Octets:
-        """More of the response; b"" is its end."""
-        data = source.read(_SEND_SIZE)
+        """More of the response, hardly more than TCP will take; b"" is its end.
+
+        What TCP holds is bounded for all connections together; what waited here would come on top of it.
+        """
+        data = source.read(min(max(self._connection.writable, _SEND_AT_LEAST), _SEND_SIZE))
         if data:
             return b"%x\r\n%b\r\n" % (len(data), data) if self._sends_chunks else data
         self._source = None
