@@ -9,7 +9,7 @@ swept out, so that a closed connection is not kept alive by a keep-alive timer t
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 Instant: TypeAlias = int  # nanoseconds since an arbitrary origin
 Duration: TypeAlias = int  # nanoseconds
@@ -20,18 +20,22 @@ SECOND: Final = 1_000_000_000
 
 _SWEEP_AT_LEAST: Final = 1024
 
+_Owner = TypeVar("_Owner")
+
 
 class Timer:
-    """One timer of a TimerQueue; `action` gets the instant at which it fires.
+    """One timer of a TimerQueue; `action` gets the `owner`, and the instant at which it fires.
 
+    A bound method or a closure would say as much, and take another object: there are timers by the ten thousand.
     `_entry` is the number of its entry in the heap, 0 when it has none; `_entry_at` is the instant of that.
     """
 
-    __slots__ = ("_action", "_entry", "_entry_at", "_queue", "deadline")
+    __slots__ = ("_action", "_entry", "_entry_at", "_owner", "_queue", "deadline")
 
-    def __init__(self, queue: "TimerQueue", action: Callable[[Instant], None]) -> None:
+    def __init__(self, queue: "TimerQueue", action: Callable[[_Owner, Instant], None], owner: _Owner) -> None:
         self._queue = queue
-        self._action = action
+        self._action: Callable[[Any, Instant], None] = action
+        self._owner: Any = owner
         self._entry = 0
         self._entry_at: Instant = 0
         self.deadline: Instant | None = None
@@ -43,6 +47,11 @@ class Timer:
         elif self.deadline is None:
             self._queue._stale -= 1
         self.deadline = deadline
+
+    def hand_over(self, action: Callable[[_Owner, Instant], None], owner: _Owner) -> None:
+        """Be another's timer from now on, armed as it is."""
+        self._action = action
+        self._owner = owner
 
     def disarm(self) -> None:
         """Do not fire; harmless when not armed."""
@@ -81,7 +90,7 @@ class TimerQueue:
                 timer = heappop(self._heap)[2]
                 timer._entry = 0
                 timer.deadline = None
-                timer._action(now)
+                timer._action(timer._owner, now)
 
     def __len__(self) -> int:
         """How many timers are armed."""

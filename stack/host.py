@@ -16,7 +16,7 @@ acknowledgment of what it answers.
 
 import errno
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from stack import fastpath
 from stack.addresses import UNSPECIFIED, Ipv4Address, show_ipv4
@@ -43,6 +43,8 @@ from stack.wire import tcp as tcp_wire
 from stack.wire.ipv4 import PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, Ipv4Header
 from stack.wire.tcp import Segment
 from stack.wire.tcp_options import NO_OPTIONS, TcpOptions
+
+_Owner = TypeVar("_Owner")
 
 
 class Observer(Protocol):
@@ -143,9 +145,9 @@ class Host:
                 if subject.handler is not None:
                     subject.handler(kinds, now)
 
-    def timer(self, action: Callable[[Instant], None]) -> Timer:
-        """A timer for an application, in the host's time."""
-        return Timer(self._timers, action)
+    def timer(self, action: Callable[[_Owner, Instant], None], owner: _Owner) -> Timer:
+        """A timer for an application, in the host's time: `action` gets `owner`, and the instant."""
+        return Timer(self._timers, action, owner)
 
     # TCP
 

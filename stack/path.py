@@ -38,7 +38,7 @@ class TcpPath:
 
     __slots__ = (
         "_counters", "_interface", "_ipv4", "_key", "_link_mtu", "_mac", "_neighbor", "_next_hop", "_path_mtu",
-        "_templates",
+        "_template", "_tos",
     )  # fmt: skip
 
     def __init__(self, key: FlowKey, ipv4: Ipv4, interfaces: Sequence[Interface], counters: Counters) -> None:
@@ -56,7 +56,8 @@ class TcpPath:
         self._link_mtu = route.interface.mtu
         self._neighbor: Neighbor | None = None
         self._mac: bytes | None = None
-        self._templates: dict[int, bytes] = {}  # by what was the TOS octet
+        self._template = b""  # for the neighbour's address, and what was the TOS octet
+        self._tos = 0
 
     @property
     def link_mtu(self) -> int:
@@ -87,12 +88,10 @@ class TcpPath:
         mac = self._resolve(now)
         if interface is None or mac is None or urgent:
             return self._send_slowly(seq, ack, flags, window, options, payload, mss, now, tos, urgent)
-        if mac != self._mac:
-            self._mac = mac
-            self._templates.clear()
+        if mac != self._mac or tos != self._tos:
+            self._make_template(interface, mac, tos)
         ring = interface.tx
-        template = self._templates.get(tos) or self._make_template(interface, mac, tos)
-        sent = fastpath.emit_tcp(ring, template, seq, ack, flags, window, options, payload, mss)
+        sent = fastpath.emit_tcp(ring, self._template, seq, ack, flags, window, options, payload, mss)
         if sent >= 0:
             self._counters["IpOutRequests"] += -(-sent // mss) or 1  # those of a super-frame, too
         return sent
@@ -126,13 +125,14 @@ class TcpPath:
         neighbor.used_at = now
         return neighbor.mac
 
-    def _make_template(self, interface: Interface, mac: bytes, tos: int) -> bytes:
+    def _make_template(self, interface: Interface, mac: bytes, tos: int) -> None:
         key = self._key
-        self._templates[tos] = template = _TEMPLATE.pack(
+        self._mac = mac
+        self._tos = tos
+        self._template = _TEMPLATE.pack(
             mac, interface.mac, ETHERTYPE_IPV4, _VERSION_AND_IHL, tos, 0, 0, _DONT_FRAGMENT, self._ipv4.config.ttl,
             ipv4_wire.PROTOCOL_TCP, 0, key.local_addr, key.remote_addr, key.local_port, key.remote_port,
         )  # fmt: skip
-        return template
 
     def _send_slowly(
         self,

@@ -114,7 +114,7 @@ class Reassembler:
             return None
         if len(self._datagrams) >= self._config.reassembly_datagrams:
             self._evict()
-        datagram = self._datagrams[key] = _Datagram(Timer(self._timers, lambda at: self._expire(key, at)))
+        datagram = self._datagrams[key] = _Datagram(Timer(self._timers, self._expire, key))
         self._per_source[source] = self._per_source.get(source, 0) + 1
         datagram.timer.arm(now + self._config.reassembly_timeout)
         return datagram

@@ -41,7 +41,7 @@ class AddressClaim:
         self._random = random
         self._probe = probe
         self._announce = announce
-        self._timer = Timer(timers, self._on_timer)
+        self._timer = Timer(timers, AddressClaim._on_timer, self)
         self._sent = 0
         self._conflicts = 0
         self._defended_at: Instant | None = None

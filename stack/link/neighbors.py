@@ -163,7 +163,7 @@ class NeighborTable:
     def _add(self, address: Ipv4Address, now: Instant) -> Neighbor:
         if len(self._entries) >= self._config.table_size:
             self._make_room(now)
-        entry = Neighbor(address, Timer(self._timers, lambda at: self._on_timer(entry, at)))
+        entry = Neighbor(address, Timer(self._timers, self._on_timer, address))
         entry.used_at = entry.seen_at = now
         self._entries[address] = entry
         return entry
@@ -197,7 +197,8 @@ class NeighborTable:
         self._request(entry.address, entry.mac if entry.state is NeighborState.PROBE else None, now)
         entry.timer.arm(now + self._config.retransmit_interval)
 
-    def _on_timer(self, entry: Neighbor, now: Instant) -> None:
+    def _on_timer(self, address: Ipv4Address, now: Instant) -> None:
+        entry = self._entries[address]
         if entry.state is NeighborState.REACHABLE:
             if now < entry.confirmed_at + self._config.reachable_time:
                 entry.timer.arm(entry.confirmed_at + self._config.reachable_time)

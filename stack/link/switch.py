@@ -54,7 +54,7 @@ class Switch:
         self._table_size = table_size
         self._stations: dict[bytes, tuple[int, Instant]] = {}  # port, and when it was seen; the latest seen is last
         self._timers = TimerQueue()
-        self._ageing = Timer(self._timers, self._age)
+        self._ageing = Timer(self._timers, Switch._age, self)
 
     def receive(self, port: int, frames: Iterable[Octets], now: Instant) -> None:
         """Process frames that arrived on `port`."""

@@ -106,21 +106,21 @@ def test_a_timer_fires_at_its_instant_and_not_before(pair: Pair) -> None:
     fired = []
     due = pair.driver.now() + SECOND // 50
 
-    def on_timer(now: Instant) -> None:
+    def on_timer(driver: Driver, now: Instant) -> None:
         fired.append(now)
-        pair.driver.stop()
+        driver.stop()
 
-    pair.host.timer(on_timer).arm(due)
+    pair.host.timer(on_timer, pair.driver).arm(due)
     pair.run()
     assert len(fired) == 1 and fired[0] >= due
 
 
 def test_a_failing_timer_is_logged_and_survived(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(now: Instant) -> None:
+    def fail(owner: None, now: Instant) -> None:
         raise RuntimeError("a mistake in an application's timer")
 
-    pair.host.timer(fail).arm(pair.driver.now())
-    pair.host.timer(lambda now: pair.driver.stop()).arm(pair.driver.now() + 1)
+    pair.host.timer(fail, None).arm(pair.driver.now())
+    pair.host.timer(lambda driver, now: driver.stop(), pair.driver).arm(pair.driver.now() + 1)
     pair.run()
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "a mistake in an application's timer" in caplog.text

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stack.transport.tcp.scoreboard import Fate, Scoreboard, Sent
+from stack.transport.tcp.scoreboard import Scoreboard
+from stack.transport.tcp.sent import Delivered, Fate, Sent
 from tests.effort import examples
 
 FRAGMENTS = 12
@@ -18,7 +19,7 @@ class Model:
     def __init__(self) -> None:
         self.una = 0
         self.octets: list[list[int]] = []  # from offset 0 on: [fate, transmissions, sent at]
-        self.board = Scoreboard(FRAGMENTS)
+        self.board = Scoreboard(FRAGMENTS, Delivered())
         self.now = 0
 
     def send(self, size: int) -> None:
@@ -143,7 +144,7 @@ def test_whatever_happens_it_says_what_an_octet_by_octet_account_says(script: li
 
 @pytest.mark.req("8985-4")
 def test_what_was_sent_first_comes_first_also_when_it_is_cut() -> None:
-    board = Scoreboard(FRAGMENTS)
+    board = Scoreboard(FRAGMENTS, Delivered())
     for now in range(1, 4):
         board.on_sent(100, now)
     board.on_sack(140, 160)
@@ -155,7 +156,7 @@ def test_what_was_sent_first_comes_first_also_when_it_is_cut() -> None:
 
 
 def test_the_number_of_records_is_bounded_whatever_the_peer_acknowledges() -> None:
-    board = Scoreboard(FRAGMENTS)
+    board = Scoreboard(FRAGMENTS, Delivered())
     board.on_sent(10_000, 1)
     for start in range(1, 10_000, 2):
         board.on_sack(start, start + 1)
@@ -165,7 +166,7 @@ def test_the_number_of_records_is_bounded_whatever_the_peer_acknowledges() -> No
 
 
 def test_what_goes_at_one_instant_is_one_record() -> None:
-    board = Scoreboard(FRAGMENTS)
+    board = Scoreboard(FRAGMENTS, Delivered())
     board.on_sent(100, 1)
     board.on_sent(100, 1)
     board.on_sent(100, 2)

@@ -176,7 +176,7 @@ def test_a_host_that_is_not_there():
 def test_a_host_acts_at_its_deadline_also_where_that_has_come_nearer():
     network, client, server, _ = two_hosts()
     fired = []
-    late, soon, other = (host.timer(fired.append) for host in (client, client, server))
+    late, soon, other = (host.timer(list.append, fired) for host in (client, client, server))
     late.arm(10 * SECOND)
     other.arm(5 * SECOND)
     network.settle()

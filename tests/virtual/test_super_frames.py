@@ -89,7 +89,7 @@ def test_corruption_is_noticed():
 def test_super_frames_from_host_to_host(loss, theirs):
     """A link that hands on super-frames as they are, and loses whole ones."""
     chance = random.Random(1)
-    recorder = FlightRecorder(1 << 30)
+    recorder = FlightRecorder(1 << 24)
     client, server = make_host(1, True, observers=[recorder]), make_host(2, theirs)
     transfer = Transfer(client, server, 0)
     now, longest = 0, 0

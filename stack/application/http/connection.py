@@ -79,9 +79,9 @@ class HttpConnection:
         self._sends_chunks = False
         self._unsent = 0  # octets in TCP's buffer when the timer was armed
         self._drained = 0
-        self._timer = server.host.timer(self._on_timer)
+        self._timer = server.host.timer(HttpConnection._on_timer, self)
         connection.nodelay = True  # responses are written whole: waiting for more (Nagle) would only delay the end
-        connection.handler = self._on_event
+        connection.handler = self
         self._timer.arm(now + server.config.keep_alive_timeout)
 
     def refuse(self, refusal: Refusal, now: Instant) -> None:
@@ -97,7 +97,8 @@ class HttpConnection:
 
     # Events
 
-    def _on_event(self, kinds: int, now: Instant) -> None:
+    def __call__(self, kinds: int, now: Instant) -> None:
+        """Take note of what has happened (stack.events): the connection's handler is this object itself."""
         try:
             if kinds & CLOSED:
                 self._release(now)

@@ -16,6 +16,8 @@ from stack.transport.tcp.memory import Memory
 _GATHER_BELOW: Final = 2048
 _LARGE: Final = 16384
 _COMPACT_AT: Final = 64
+_NO_CHUNKS: Final[list[bytes]] = []  # of all buffers that are empty, as is the next; never changed
+_NO_STARTS: Final[list[int]] = []
 _NOBODYS: Final = Memory(0, Counters())  # where it does not count what is held
 
 
@@ -26,8 +28,8 @@ class SendBuffer:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._chunks: list[bytes] = []
-        self._starts: list[int] = []  # of each chunk, in octets since the connection was opened
+        self._chunks = _NO_CHUNKS
+        self._starts = _NO_STARTS  # of each chunk, in octets since the connection was opened
         self._first = 0  # index of the first chunk still needed
         self.start = 0
         self.end = 0
@@ -40,7 +42,10 @@ class SendBuffer:
         if not data:
             return
         chunks = self._chunks
-        if len(chunks) > self._first and len(data) + len(chunks[-1]) <= _GATHER_BELOW:
+        if not chunks:
+            self._chunks = [bytes(data)]
+            self._starts = [self.end]
+        elif len(data) + len(chunks[-1]) <= _GATHER_BELOW:
             chunks[-1] += bytes(data)
         else:
             chunks.append(bytes(data))
@@ -69,8 +74,8 @@ class SendBuffer:
         self._memory.used -= count
         chunks, starts, first = self._chunks, self._starts, self._first
         if start == self.end:
-            chunks.clear()
-            starts.clear()
+            self._chunks = _NO_CHUNKS
+            self._starts = _NO_STARTS
             self._first = 0
             return
         while starts[first] + len(chunks[first]) <= start:
@@ -87,13 +92,14 @@ class SendBuffer:
 
 
 class ReceiveBuffer:
-    """Arrived in order and not yet read: `size` octets."""
+    """Arrived in order and not yet read: `size` octets. Mostly that is one piece, which needs no list."""
 
-    __slots__ = ("_chunks", "_memory", "size")
+    __slots__ = ("_first", "_memory", "_more", "size")
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._chunks: deque[bytes] = deque()
+        self._first = b""
+        self._more: deque[bytes] | None = None  # pieces behind the first, if there are any
         self.size = 0
 
     def __len__(self) -> int:
@@ -101,35 +107,53 @@ class ReceiveBuffer:
 
     def append(self, data: Octets) -> None:
         """Add a copy of `data`: it lies in a frame ring that is about to be used again."""
-        chunks = self._chunks
-        if chunks and len(data) + len(chunks[-1]) <= _GATHER_BELOW:
-            chunks[-1] += bytes(data)
+        size, more = len(data), self._more
+        if more is not None:
+            if size + len(more[-1]) <= _GATHER_BELOW:
+                more[-1] += bytes(data)
+            else:
+                more.append(bytes(data))
+        elif not self.size:
+            self._first = bytes(data)
+        elif size + len(self._first) <= _GATHER_BELOW:
+            self._first += bytes(data)
         else:
-            chunks.append(bytes(data))
-        self.size += len(data)
-        self._memory.used += len(data)
+            self._more = deque((bytes(data),))
+        self.size += size
+        self._memory.used += size
 
     def read(self, limit: int) -> bytes:
         """Take up to `limit` octets: of what came as one large piece that alone, which spares a copy."""
-        chunks = self._chunks
-        if chunks and (len(chunks) == 1 or len(chunks[0]) >= _LARGE) and len(chunks[0]) <= limit:
-            chunk = chunks.popleft()
-            self._memory.used -= len(chunk)
-            self.size -= len(chunk)
-            return chunk
+        data = self._first
+        if len(data) <= limit and (self._more is None or len(data) >= _LARGE):
+            self._next()
+        else:
+            data = self._gather(limit)
+        self._memory.used -= len(data)
+        self.size -= len(data)
+        return data
+
+    def _gather(self, limit: int) -> bytes:
         parts = []
-        taken = 0
-        while chunks and taken < limit:
-            chunk = chunks.popleft()
-            if taken + len(chunk) > limit:
-                cut = limit - taken
-                chunks.appendleft(chunk[cut:])
-                chunk = chunk[:cut]
+        left = limit
+        while left and (chunk := self._first):
+            if len(chunk) > left:
+                self._first = chunk[left:]
+                chunk = chunk[:left]
+            else:
+                self._next()
             parts.append(chunk)
-            taken += len(chunk)
-        self.size -= taken
-        self._memory.used -= taken
+            left -= len(chunk)
         return b"".join(parts)
+
+    def _next(self) -> None:
+        more = self._more
+        if more is None:
+            self._first = b""
+            return
+        self._first = more.popleft()
+        if not more:
+            self._more = None
 
     def disown(self) -> None:
         """The connection is over: what can still be read is the application's, whether or not it ever reads it."""
@@ -138,6 +162,7 @@ class ReceiveBuffer:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._chunks.clear()
+        self._first = b""
+        self._more = None
         self._memory.used -= self.size
         self.size = 0

@@ -17,6 +17,7 @@ from stack.transport.flow import FlowKey, Path
 from stack.transport.tcp import output, timeouts
 from stack.transport.tcp.cork import Cork
 from stack.transport.tcp.receiver import Receiver
+from stack.transport.tcp.scoreboard import Scoreboard
 from stack.transport.tcp.sender import Sender
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import Cause, State, move
@@ -61,7 +62,8 @@ class Connection(Subject):
         self.path_mtu = path.mtu(now)
         mss = output.announced_mss(path, config)
         self.peer_mss = mss  # until the peer's SYN says
-        self.sender = Sender(config, iss, mss, tcp.memory, now)
+        board = Scoreboard(config.scoreboard_records, tcp.delivered)
+        self.sender = Sender(config, iss, mss, tcp.memory, board, tcp.sample, now)
         self.receiver = Receiver(config, mss, tcp.memory)
         self.scaling = config.window_scaling  # offered, and after the handshake: agreed on
         self.sack = config.sack  # likewise
@@ -88,9 +90,8 @@ class Connection(Subject):
         self.challenges_since: Instant = now
         self.heard_at = now
         self.keep_alive_probes = 0
-        timer = tcp.timer
-        self.retransmit = timer(self._on_retransmit)
-        self.delayed_ack: Timer = timer(self._on_delayed_ack)
+        self.retransmit = tcp.timer(timeouts.on_retransmit, self)
+        self.delayed_ack: Timer | None = None  # this and the others are made when they are needed first
         self.tail_timer: Timer | None = None
         self.reordering_timer: Timer | None = None
         self.pace_timer: Timer | None = None
@@ -334,7 +335,7 @@ class Connection(Subject):
         """After an acknowledgment: RACK looks for losses `again`, or a tail loss probe follows (RFC 8985 7.2)."""
         if again is not None:
             if self.reordering_timer is None:
-                self.reordering_timer = self.tcp.timer(self._on_reordering)
+                self.reordering_timer = self.tcp.timer(timeouts.on_reordering, self)
             self.reordering_timer.arm(again)
         elif self.reordering_timer is not None:
             self.reordering_timer.disarm()
@@ -345,7 +346,7 @@ class Connection(Subject):
         sender, timer = self.sender, self.tail_timer
         if sender.board.pipe and sender.recovery.may_probe_tail:
             if timer is None:
-                timer = self.tail_timer = self.tcp.timer(self._on_tail)
+                timer = self.tail_timer = self.tcp.timer(timeouts.on_tail, self)
             at = now + sender.tail_probe_timeout()
             timeout = self.retransmit.deadline
             timer.arm(at if timeout is None or at < timeout else timeout)
@@ -355,7 +356,7 @@ class Connection(Subject):
     def pace(self, at: Instant) -> None:
         """Go on sending at `at`."""
         if self.pace_timer is None:
-            self.pace_timer = self.tcp.timer(lambda now: self.tcp.mark_dirty(self))
+            self.pace_timer = self.tcp.timer(timeouts.on_pace, self)
         self.pace_timer.arm(at)
 
     def on_room(self) -> None:
@@ -377,16 +378,3 @@ class Connection(Subject):
             raise self.error
         if self.state is State.CLOSED:
             raise OSError(errno.ENOTCONN, "the connection is closed")
-
-    def _on_retransmit(self, now: Instant) -> None:
-        timeouts.on_retransmit(self, now)
-
-    def _on_reordering(self, now: Instant) -> None:
-        timeouts.on_reordering(self, now)
-
-    def _on_tail(self, now: Instant) -> None:
-        timeouts.on_tail(self, now)
-
-    def _on_delayed_ack(self, now: Instant) -> None:
-        self.counters["TcpExtDelayedACKs"] += 1
-        output.send_ack(self, now)

@@ -17,7 +17,7 @@ class Cork:
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
-        self._timer = connection.tcp.timer(self._on_timer)
+        self._timer = connection.tcp.timer(Cork._on_timer, self)
         self.is_in = True
         self.yields = False  # what is in the buffer goes now, whole segments or not
 

@@ -7,19 +7,20 @@ and not the network, was what sending waited for.
 
 from stack.clock import SECOND, Duration, Instant
 from stack.transport.tcp.congestion import AckSample
-from stack.transport.tcp.scoreboard import Sent
+from stack.transport.tcp.sent import Sent
 
 
 class DeliveryRate:
     """C.delivered and its companions (3.2); octets, and instants."""
 
-    __slots__ = ("_app_limited_until", "_delivered", "_delivered_at", "_first_sent_at")
+    __slots__ = ("_app_limited_until", "_delivered", "_delivered_at", "_first_sent_at", "latest")
 
     def __init__(self, now: Instant) -> None:
         self._delivered = 0
         self._delivered_at = now
         self._first_sent_at = now
         self._app_limited_until = 0
+        self.latest = 0  # the last sample, octets a second; 0: not known
 
     def restart(self, now: Instant) -> None:
         """Sending begins, with nothing in the network."""
@@ -50,4 +51,5 @@ class DeliveryRate:
         sample.is_app_limited = newest.is_app_limited
         interval = max(newest.sent_at - newest.first_sent_at, now - newest.delivered_at)
         is_long = interval >= shortest
-        sample.delivery_rate = (self._delivered - newest.delivered) * SECOND // interval if is_long else 0
+        rate = (self._delivered - newest.delivered) * SECOND // interval if is_long else 0
+        sample.delivery_rate = self.latest = rate

@@ -51,7 +51,7 @@ class HalfOpen:
         if not self.answer(self.clock(now), now):
             return False
         self.sent_at = now
-        self._timer = self._listener.tcp.timer(self._on_unanswered)
+        self._timer = self._listener.tcp.timer(HalfOpen._on_unanswered, self)
         self._timer.arm(now + self._listener.config.initial_rto)
         return True
 
@@ -89,10 +89,10 @@ class HalfOpen:
         if self._timer is not None:
             self._timer.arm(min(now + rto, self.began_at + config.syn_received_timeout))
 
-    @property
-    def deadline(self) -> Instant | None:
-        """When it is answered once more, or given up; None: nobody waits."""
-        return None if self._timer is None else self._timer.deadline
+    def release_timer(self) -> Timer | None:
+        """The timer, which is the caller's now and armed as it was; None: nobody waited."""
+        timer, self._timer = self._timer, None
+        return timer
 
     def stop(self) -> None:
         """Wait no longer."""

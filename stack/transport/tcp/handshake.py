@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from stack.clock import SECOND, Instant
 from stack.events import ESTABLISHED
-from stack.transport.tcp import output
+from stack.transport.tcp import output, timeouts
 from stack.transport.tcp.half_open import HalfOpen
 from stack.transport.tcp.isn import timestamp_offset
 from stack.transport.tcp.sequence import seq_lt
@@ -44,7 +44,12 @@ def resume(connection: "Connection", half_open: HalfOpen, now: Instant) -> None:
     sender.on_syn_sent(half_open.began_at)
     sender.last_sent_at = half_open.sent_at
     sender.retransmissions = sender.rtt.backoff = half_open.timeouts
-    connection.retransmit.arm(half_open.deadline or now + sender.rtt.rto)
+    timer = half_open.release_timer()
+    if timer is None:  # the answer was a cookie
+        connection.retransmit.arm(now + sender.rtt.rto)
+    else:
+        timer.hand_over(timeouts.on_retransmit, connection)
+        connection.retransmit = timer
 
 
 def on_segment_in_syn_sent(connection: "Connection", seg: Segment, now: Instant) -> None:

@@ -7,7 +7,7 @@ from stack.clock import Instant
 from stack.config import TcpConfig
 from stack.octets import Octets
 from stack.transport.flow import Path
-from stack.transport.tcp.scoreboard import Sent
+from stack.transport.tcp.sent import Sent
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import State
 from stack.wire import tcp_options
@@ -41,8 +41,8 @@ def flush(connection: "Connection", now: Instant) -> bool:
         return False
     if connection.ack_now:
         return send_ack(connection, now)
-    if connection.receiver.ack_due and connection.delayed_ack.deadline is None and connection.state in _RECEIVING:
-        connection.delayed_ack.arm(now + connection.config.delayed_ack)
+    if connection.receiver.ack_due and connection.state in _RECEIVING:
+        _delay_ack(connection, now)
     return True
 
 
@@ -98,6 +98,20 @@ def _send_pending(connection: "Connection", now: Instant) -> bool:
         sender.probes = 0
         connection.retransmit.arm(now + sender.rtt.rto)
     return True
+
+
+def _delay_ack(connection: "Connection", now: Instant) -> None:
+    """Acknowledge what has arrived in a while, unless something carries that before (RFC 9293 3.8.6.3)."""
+    timer = connection.delayed_ack
+    if timer is None:
+        timer = connection.delayed_ack = connection.tcp.timer(_on_delayed_ack, connection)
+    if timer.deadline is None:
+        timer.arm(now + connection.config.delayed_ack)
+
+
+def _on_delayed_ack(connection: "Connection", now: Instant) -> None:
+    connection.counters["TcpExtDelayedACKs"] += 1
+    send_ack(connection, now)
 
 
 def retransmit_first(connection: "Connection", now: Instant) -> None:
@@ -273,8 +287,9 @@ def _send(connection: "Connection", seq: int, flags: int, payload: Octets, now: 
         receiver.acked = receiver.nxt
         receiver.ack_due = 0
         connection.ack_now = False
-        if connection.delayed_ack.deadline is not None:
-            connection.delayed_ack.disarm()
+        delayed = connection.delayed_ack
+        if delayed is not None and delayed.deadline is not None:
+            delayed.disarm()
     return sent
 
 

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from stack.addresses import UNSPECIFIED, Ipv4Address, is_multicast
 from stack.clock import Instant, Timer, TimerQueue
@@ -12,11 +12,13 @@ from stack.events import EventQueue
 from stack.transport.flow import FlowKey, IcmpReport, Path, PathFinder, RandomSource
 from stack.transport.ports import ephemeral_port
 from stack.transport.tcp import arrives, handshake, icmp_errors, output
+from stack.transport.tcp.congestion import AckSample
 from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.half_open import HalfOpen
 from stack.transport.tcp.isn import initial_sequence_number
 from stack.transport.tcp.listener import Listener
 from stack.transport.tcp.memory import Memory
+from stack.transport.tcp.sent import Delivered
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import Cause
 from stack.wire import tcp_options
@@ -24,6 +26,7 @@ from stack.wire.tcp import ACK, RST, Segment
 from stack.wire.tcp_options import TcpOptions
 
 _NO_WINDOW: Final = 0
+_Owner = TypeVar("_Owner")
 
 
 class Tcp:
@@ -44,6 +47,8 @@ class Tcp:
         self.events = events
         self.secret = secret
         self.memory = Memory(config.memory_limit, counters)
+        self.sample = AckSample()  # of the acknowledgment that is being processed, whosever it is,
+        self.delivered = Delivered()  # and what it delivers
         self._timers = timers
         self._paths = paths
         self._random = random
@@ -162,9 +167,9 @@ class Tcp:
         """The way to the remote end of `key`. Raises OSError(ENETUNREACH)."""
         return self._paths.path(key)
 
-    def timer(self, action: Callable[[Instant], None]) -> Timer:
-        """A new timer of this host."""
-        return Timer(self._timers, action)
+    def timer(self, action: Callable[[_Owner, Instant], None], owner: _Owner) -> Timer:
+        """A new timer of this host; `action` gets `owner`, and the instant."""
+        return Timer(self._timers, action, owner)
 
     def mark_dirty(self, connection: Connection) -> None:
         """`connection` may have something to send; it does when the host's frames are taken."""

@@ -7,7 +7,8 @@ all judged by the same rule.
 from typing import Final
 
 from stack.clock import SECOND, Duration, Instant
-from stack.transport.tcp.scoreboard import Delivered, Scoreboard
+from stack.transport.tcp.scoreboard import Scoreboard
+from stack.transport.tcp.sent import Delivered
 
 _MIN_RTT_VALID: Final = 300 * SECOND  # RFC 8985 6.2 step 1: a windowed minimum; the path may have changed
 _PERSISTENCE: Final = 16  # recoveries for which a widened reordering window is kept (6.2 step 4)

@@ -22,6 +22,7 @@ from stack.wire.tcp_options import TcpOptions
 _MAXIMUM_FIELD: Final = 0xFFFF
 _SACK_LEAD: Final = 4  # octets: two NOPs, kind and length
 _SACK_BLOCK: Final = 8
+_NONE: Final[list[int]] = []  # for all who miss nothing; never changed
 _REMEMBERED: Final = 6  # more than a SACK option has blocks, since some will be in one range
 
 
@@ -71,7 +72,7 @@ class Receiver:
         self._slack = (self.capacity >> 4) + (1 << self.shift)
         self._ranges = config.out_of_order_ranges
         self._reassembly: Reassembly | None = None
-        self._recent: list[int] = []  # offsets of what arrived out of order, the newest first
+        self._recent = _NONE  # offsets of what arrived out of order, the newest first
         self._duplicate: tuple[int, int] | None = None  # the sequence numbers that came again, to be told (RFC 2883)
         self.buffer = ReceiveBuffer(memory)
         self.segment_size = 0  # the largest segment seen: what "full-sized" means for delayed ACKs
@@ -239,7 +240,7 @@ class Receiver:
         if self._reassembly is not None:
             self._memory.close_gap(self, self._reassembly.size)
             self._reassembly = None
-            self._recent.clear()
+            self._recent = _NONE
 
     def fitting(self, length: int) -> int:
         """How many of `length` octets at RCV.NXT the host has room for."""

@@ -17,7 +17,8 @@ from stack.transport.tcp.congestion import AckSample, CongestionControl
 from stack.transport.tcp.congestion.newreno import cautious_window
 from stack.transport.tcp.prr import ProportionalRateReduction
 from stack.transport.tcp.rack import Rack
-from stack.transport.tcp.scoreboard import Fate, Scoreboard
+from stack.transport.tcp.scoreboard import Scoreboard
+from stack.transport.tcp.sent import Fate
 
 DUPLICATE_THRESHOLD: Final = 3
 
@@ -56,7 +57,7 @@ class Recovery:
         self.reductions = 0  # how often cwnd was reduced
         self.undone = 0  # how often a reduction of cwnd was taken back
         self.rack = Rack()
-        self._prr = ProportionalRateReduction()
+        self._prr: ProportionalRateReduction | None = None  # once there was something to recover from
         self._frto = Frto.OFF
         self._began = 0  # where the initial window begins, or the last restart window
         self._entered_at: Instant = 0
@@ -101,12 +102,12 @@ class Recovery:
 
     def on_sent(self, octets: int) -> None:
         """New octets went out."""
-        if self.active:
+        if self.active and self._prr is not None:
             self._prr.on_sent(octets)
 
     def on_retransmitted(self, octets: int, now: Instant) -> None:
         """Octets were sent again."""
-        if self.active:
+        if self.active and self._prr is not None:
             self._prr.on_sent(octets)
         if self._frto is Frto.SECOND:  # there was no new data: what comes back now proves nothing
             self._frto = Frto.OFF
@@ -164,7 +165,7 @@ class Recovery:
         sample.lost = board.lost - before
         if sample.lost:
             self._on_losses(sample, congestion)
-        if self.active and not congestion.owns_recovery:
+        if self.active and self._prr is not None and not congestion.owns_recovery:
             is_safe = advance > 0 and not sample.lost
             congestion.cwnd = self._prr.window(
                 delivered.octets, board.pipe, congestion.ssthresh, congestion.mss, is_safe
@@ -185,7 +186,7 @@ class Recovery:
         if sample.lost:
             self._lost_by_timer += sample.lost
             self._on_losses(sample, congestion)
-            if self.active and not congestion.owns_recovery:
+            if self.active and self._prr is not None and not congestion.owns_recovery:
                 congestion.cwnd = self._prr.window(0, board.pipe, congestion.ssthresh, congestion.mss, False)
         return deadline
 
@@ -335,6 +336,8 @@ class Recovery:
         self._tail_probe = None
         self.reductions += 1
         self.note_initial_loss(congestion)
+        if self._prr is None:
+            self._prr = ProportionalRateReduction()
         self._prr.start(flight)
         congestion.on_loss(min(board.end - board.una, congestion.cwnd), now)
 

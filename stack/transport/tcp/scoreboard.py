@@ -14,96 +14,22 @@ Offsets count octets of the stream from ISS + 1 on and never wrap; the FIN is on
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from enum import IntEnum
 from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Final
 
 from stack.clock import Instant
+from stack.transport.tcp.sent import Delivered, Fate, Sent
 
 _COMPACT_AT: Final = 64
 _START = attrgetter("start")
-
-
-class Fate(IntEnum):
-    """What is known of a record."""
-
-    IN_FLIGHT = 0
-    SACKED = 1
-    LOST = 2
+_NOTHING: Final[list[Sent]] = []  # for all whom nothing is outstanding; never changed
+_NOBODY: Final[list[tuple[int, int, Sent]]] = []  # likewise: who waits
 
 
 _IN_FLIGHT: Final = Fate.IN_FLIGHT
 _SACKED: Final = Fate.SACKED
 _LOST: Final = Fate.LOST
-
-
-class Sent:
-    """Octets [start, end) that were last sent at `sent_at`.
-
-    `delivered` and what follows it is what the delivery rate is computed from (AckSample): how things stood at that
-    instant.
-    """
-
-    __slots__ = (
-        "delivered", "delivered_at", "end", "fate", "first_sent_at", "is_app_limited", "newer", "older",
-        "retransmitted", "sent_at", "start",
-    )  # fmt: skip
-
-    def __init__(self, start: int, end: int, sent_at: Instant) -> None:
-        self.start = start
-        self.end = end
-        self.sent_at = sent_at
-        self.fate = _IN_FLIGHT
-        self.retransmitted = 0  # how often
-        self.delivered = 0
-        self.delivered_at: Instant = sent_at
-        self.first_sent_at: Instant = sent_at
-        self.is_app_limited = False
-        self.older: Sent | None = None
-        self.newer: Sent | None = None
-
-    def __repr__(self) -> str:
-        return f"<Sent {self.start}-{self.end} {self.fate.name} x{self.retransmitted + 1}>"
-
-
-class Delivered:
-    """What one acknowledgment has delivered for the first time; written anew for each.
-
-    `newest` is the record sent last of those delivered, up to offset `newest_end`; `original` the last of those that
-    were sent only once; `lowest_end` says where the lowest of these ended. `has_repeats`: some were sent again, and
-    the originals behind them have waited for these at the receiver.
-    """
-
-    __slots__ = ("has_repeats", "lowest_end", "newest", "newest_end", "octets", "original", "sacked")
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Nothing yet."""
-        self.octets = 0
-        self.sacked = 0  # of them, selectively
-        self.newest: Sent | None = None
-        self.newest_end = 0
-        self.has_repeats = False
-        self.original: Sent | None = None
-        self.lowest_end: int | None = None
-
-    def add(self, record: Sent, octets: int, end: int) -> None:
-        """The `octets` of `record` before offset `end` are delivered."""
-        self.octets += octets
-        newest = self.newest
-        if newest is None or (record.sent_at, end) >= (newest.sent_at, self.newest_end):
-            self.newest = record
-            self.newest_end = end
-        if record.retransmitted:
-            self.has_repeats = True
-            return
-        if self.original is None or record.sent_at >= self.original.sent_at:
-            self.original = record
-        if self.lowest_end is None or end < self.lowest_end:
-            self.lowest_end = end
 
 
 class Scoreboard:
@@ -114,11 +40,11 @@ class Scoreboard:
         "oldest", "relost_at", "sacked", "una",
     )  # fmt: skip
 
-    def __init__(self, fragments: int) -> None:
+    def __init__(self, fragments: int, delivered: Delivered) -> None:
         self._fragments = fragments
-        self._records: list[Sent] = []
+        self._records = _NOTHING
         self._first = 0
-        self._lost_heap: list[tuple[int, int, Sent]] = []  # by offset, then by age, which only breaks ties
+        self._lost_heap = _NOBODY  # by offset, then by age, which only breaks ties
         self._waits = 0
         self.una = 0
         self.end = 0  # one past the last octet sent
@@ -128,7 +54,7 @@ class Scoreboard:
         self.lost = 0  # octets that are lost and not sent again yet
         self.oldest: Sent | None = None  # of those in flight, in the order of sending
         self.newest: Sent | None = None
-        self.delivered = Delivered()
+        self.delivered = delivered
 
     @property
     def pipe(self) -> int:
@@ -168,7 +94,10 @@ class Scoreboard:
             newest.end = self.end
             return newest
         record = Sent(start, self.end, now)
-        self._records.append(record)
+        if self._records:
+            self._records.append(record)
+        else:
+            self._records = [record]
         self._link(record)
         return record
 
@@ -218,7 +147,10 @@ class Scoreboard:
                 self._unlink(record)
             record.fate = _SACKED  # so that the heap of those lost forgets it
             first += 1
-        if first == len(records) or first >= _COMPACT_AT:
+        if first == len(records):
+            self._records = _NOTHING
+            first = 0
+        elif first >= _COMPACT_AT:
             del records[:first]
             first = 0
         self._first = first
@@ -242,7 +174,7 @@ class Scoreboard:
         records, first = self._records, self._first
         self.una = self.highest = una
         if una == self.end:
-            records.clear()
+            self._records = _NOTHING
             self._first = 0
             self.oldest = self.newest = None
             return
@@ -306,7 +238,7 @@ class Scoreboard:
     def unmark_lost(self) -> None:
         """What was taken for lost and not sent again is in flight after all."""
         waiting = sorted((record for _, _, record in self._lost_heap if record.fate is _LOST), key=_START, reverse=True)
-        self._lost_heap.clear()
+        self._lost_heap = _NOBODY
         for record in waiting:
             if record.fate is _LOST:
                 record.fate = _IN_FLIGHT
@@ -327,7 +259,10 @@ class Scoreboard:
     def _await(self, record: Sent) -> None:
         """`record` waits for its turn to be sent again."""
         self._waits += 1
-        heappush(self._lost_heap, (record.start, self._waits, record))
+        if self._lost_heap:
+            heappush(self._lost_heap, (record.start, self._waits, record))
+        else:
+            self._lost_heap = [(record.start, self._waits, record)]
 
     def _split(self, record: Sent, at: int, index: int | None = None) -> Sent:
         """Cut `record` at offset `at`; returns the new record, which is its upper part."""

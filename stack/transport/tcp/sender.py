@@ -18,7 +18,8 @@ from stack.transport.tcp.delivery_rate import DeliveryRate
 from stack.transport.tcp.memory import Memory
 from stack.transport.tcp.recovery import Recovery
 from stack.transport.tcp.rtt import RttEstimator
-from stack.transport.tcp.scoreboard import Scoreboard, Sent
+from stack.transport.tcp.scoreboard import Scoreboard
+from stack.transport.tcp.sent import Sent
 from stack.transport.tcp.sequence import MASK, seq_diff, seq_le, seq_lt
 
 _BURST: Final = 65000  # octets handed down at once: what fits an IP datagram, so that it can be one super-frame
@@ -35,7 +36,7 @@ class Sender:
     """SND.* of RFC 9293 section 3.3.1; sequence numbers modulo 2**32, sizes in octets.
 
     `base` is the sequence number of the buffer's first octet (ISS + 1 until the SYN is acknowledged, then SND.UNA),
-    and `board.una` its offset.
+    and `board.una` its offset. `sample` is the host's: one acknowledgment is processed at a time.
     """
 
     __slots__ = (
@@ -45,26 +46,26 @@ class Sender:
         "rtt", "sample", "shift", "una", "wl1", "wl2", "wnd",
     )  # fmt: skip
 
-    def __init__(self, config: TcpConfig, iss: int, mss: int, memory: Memory, now: Instant) -> None:
+    def __init__(
+        self, config: TcpConfig, iss: int, mss: int, memory: Memory, board: Scoreboard, sample: AckSample, now: Instant
+    ) -> None:
         self._memory = memory
         self.buffer = SendBuffer(memory)
         self.capacity = min(config.initial_send_buffer, config.send_buffer)
         self._most = config.send_buffer
         self._paces = config.pacing
-        self.iss = self.una = self.nxt = iss
-        self.max = iss
+        self.iss = self.una = self.nxt = self.max = iss
         self.base = (iss + 1) & MASK
         self.wnd = self.max_wnd = 0
-        self.wl1 = self.wl2 = 0
-        self.shift = 0
+        self.wl1 = self.wl2 = self.shift = 0
         self.mss = self.room = mss  # octets of text in a segment: now, and without options that come and go
         self.fin_queued = False
         self.fin_acked = False
         self.rtt = RttEstimator(config)
         self.congestion = congestion_control(config.congestion, mss, config.initial_window_segments)
-        self.board = Scoreboard(config.scoreboard_records)
+        self.board = board
         self.recovery = Recovery(self.board)
-        self.sample = AckSample()
+        self.sample = sample
         self.probes = 0  # of a closed window, since it closed
         self.retransmissions = 0  # timeouts since the last acknowledgment of something new
         self.retransmitted = 0  # octets sent more than once, in all
@@ -267,7 +268,7 @@ class Sender:
         sample.nxt = self.board.end
         sample.lost = 0
         sample.rtt = None
-        sample.delivery_rate = 0
+        sample.delivery_rate = self.rate.latest = 0
         if delivered.original is not None and not delivered.has_repeats:
             sample.rtt = max(now - delivered.original.sent_at, 1)
             self._take_rtt(sample.rtt, now)

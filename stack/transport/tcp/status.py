@@ -83,7 +83,7 @@ def status_of(connection: "Connection") -> ConnectionInfo:
         undone=sender.recovery.undone,
         reordering_seen=sender.recovery.rack.reordering_seen,
         min_rtt=sender.recovery.rack.min_rtt,
-        delivery_rate=sender.sample.delivery_rate,
+        delivery_rate=sender.rate.latest,
         pacing_rate=sender.pacing_rate,
         acknowledged=sender.board.una,
         received=receiver.delivered,

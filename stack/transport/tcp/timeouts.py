@@ -62,6 +62,11 @@ def on_tail(connection: "Connection", now: Instant) -> None:
         connection.retransmit.arm(connection.retransmission_deadline(now))
 
 
+def on_pace(connection: "Connection", now: Instant) -> None:
+    """What pacing has held back may go."""
+    connection.tcp.mark_dirty(connection)
+
+
 def give_up_at(connection: "Connection") -> Instant:
     """R2 (RFC 9293 3.8.3): when what is outstanding has been outstanding for too long."""
     config = connection.config
@@ -78,7 +83,7 @@ def give_up_at(connection: "Connection") -> Instant:
 def start_linger(connection: "Connection", duration: Duration, now: Instant) -> None:
     """Arm the timer that ends what nobody waits for: TIME-WAIT, and a closed connection that does not get on."""
     if connection.linger is None:
-        connection.linger = connection.tcp.timer(lambda at: _on_linger(connection, at))
+        connection.linger = connection.tcp.timer(_on_linger, connection)
     connection.linger.arm(now + duration)
 
 
@@ -93,7 +98,7 @@ def start_keep_alive(connection: "Connection", now: Instant) -> None:
     """Probe after silence from now on (RFC 9293 3.8.4)."""
     if connection.state is not State.CLOSED:
         if connection.keep_alive_timer is None:
-            connection.keep_alive_timer = connection.tcp.timer(lambda at: _on_keep_alive(connection, at))
+            connection.keep_alive_timer = connection.tcp.timer(_on_keep_alive, connection)
         connection.keep_alive_timer.arm(now + keep_alive_idle(connection))
 
 

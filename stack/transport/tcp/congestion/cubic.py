@@ -22,12 +22,14 @@ class Cubic(CongestionControl):
     name: ClassVar[str] = "cubic"
     owns_recovery: ClassVar[bool] = False
     __slots__ = (
-        "_acked_at", "_credit", "_epoch", "_hystart", "_k", "_prior", "_rtt", "_w_est", "_w_max",
+        "_acked_at", "_credit", "_epoch", "_hystart", "_is_first_start", "_k", "_prior_cwnd", "_prior_ssthresh",
+        "_prior_w_max", "_rtt", "_w_est", "_w_max",
     )  # fmt: skip
 
     def __init__(self, mss: int, initial_segments: int) -> None:
         super().__init__(mss, initial_segments)
-        self._hystart: HyStart | None = HyStart()  # only in the first slow start (RFC 9406 4.3)
+        self._is_first_start = True  # only there HyStart++ has a say (RFC 9406 4.3),
+        self._hystart: HyStart | None = None  # and only once cwnd is what holds the sender back
         self._epoch: Instant | None = None  # when this stage of congestion avoidance began
         self._acked_at: Instant = 0  # up to when the time since then has been judged
         self._k = 0.0  # seconds from there to W_max
@@ -35,7 +37,9 @@ class Cubic(CongestionControl):
         self._w_est = 0.0
         self._credit = 0.0  # octets of growth not yet worth one
         self._rtt: Duration = 0
-        self._prior = (self.cwnd, self.ssthresh, self._w_max)
+        self._prior_cwnd = self.cwnd
+        self._prior_ssthresh = self.ssthresh
+        self._prior_w_max = 0.0
 
     def on_ack(self, sample: AckSample) -> None:
         """Grow, unless cwnd was not what held the sender back (4.2: only when cwnd is fully used)."""
@@ -75,20 +79,21 @@ class Cubic(CongestionControl):
 
     def undo(self, now: Instant) -> None:
         """4.9: the reduction was spurious."""
-        cwnd, ssthresh, w_max = self._prior
-        self.cwnd = max(self.cwnd, cwnd)
-        self.ssthresh = max(self.ssthresh, ssthresh)
-        self._w_max = w_max
+        self.cwnd = max(self.cwnd, self._prior_cwnd)
+        self.ssthresh = max(self.ssthresh, self._prior_ssthresh)
+        self._w_max = self._prior_w_max
         self._epoch = None
 
     def _grow_slow_start(self, sample: AckSample) -> None:
-        if self._hystart is None:
+        if not self._is_first_start:
             self.cwnd = min(self.cwnd + sample.acked, max(self.ssthresh, self.cwnd))
             return
+        if self._hystart is None:
+            self._hystart = HyStart()
         growth = self._hystart.growth(sample, self.mss)
         if growth < 0:
             self.ssthresh = self.cwnd
-            self._hystart = None
+            self._leave_first_start()
         else:
             self.cwnd = min(self.cwnd + growth, UNLIMITED)
 
@@ -100,7 +105,7 @@ class Cubic(CongestionControl):
         target = _C * self.mss * (elapsed - self._k) ** 3 + self._w_max
         target = min(max(target, cwnd), 1.5 * cwnd)
         # From cwnd_prior on, alpha is 1: a flow that probes for more is no slower than Reno (4.3).
-        self._w_est += (1.0 if self._w_est >= self._prior[0] else _ALPHA) * self.mss * acked / cwnd
+        self._w_est += (1.0 if self._w_est >= self._prior_cwnd else _ALPHA) * self.mss * acked / cwnd
         if self._w_est > target:
             self.cwnd = min(max(int(self._w_est), cwnd), UNLIMITED)
             return
@@ -122,10 +127,16 @@ class Cubic(CongestionControl):
 
     def _reduce(self, flight: int) -> int:
         cwnd = self.cwnd
-        self._prior = (cwnd, self.ssthresh, self._w_max)
+        self._prior_cwnd = cwnd
+        self._prior_ssthresh = self.ssthresh
+        self._prior_w_max = self._w_max
         self._w_max = cwnd * (1 + _BETA) / 2 if cwnd < self._w_max else float(cwnd)
         self._epoch = None
-        self._hystart = None
+        self._leave_first_start()
         reduced = int(flight * _BETA)
         self.ssthresh = max(reduced, 2 * self.mss)
         return reduced
+
+    def _leave_first_start(self) -> None:
+        self._is_first_start = False
+        self._hystart = None
