@@ -32,9 +32,10 @@ def test_examples_run(example, tmp_path):
 
 
 def test_every_option_is_in_the_table():
-    table = re.findall(r"^\| `(--[a-z-]+|DIR)[^|]*\| ([^|]*)\|", README, re.MULTILINE)
+    table = re.findall(r"^\| `(--[a-z-]+|DIR|MODULE:NAME)[^|]*\| ([^|]*)\|", README, re.MULTILINE)
     said = {name.removeprefix("--"): default.strip().strip("`") for name, default in table}
-    assert set(said) == {"DIR" if option.name == "directory" else option.name for option in OPTIONS} | {"config"}
+    positional = {"directory": "DIR", "application": "MODULE:NAME"}
+    assert set(said) == {positional.get(option.name, option.name) for option in OPTIONS} | {"config"}
     for option in OPTIONS:
         if option.default not in (None, False):
             assert said[option.name] == str(option.default)
