@@ -53,12 +53,22 @@ class Timer:
         self._action = action
         self._owner = owner
 
+    def retire(self) -> None:
+        """Do not fire any more, and let go of the owner, which the queue would keep for as long as it has an entry."""
+        self.disarm()
+        self._action = _do_nothing
+        self._owner = None
+
     def disarm(self) -> None:
         """Do not fire; harmless when not armed."""
         if self.deadline is not None:
             self.deadline = None
             if self._entry:
                 self._queue._note_stale()
+
+
+def _do_nothing(owner: object, now: Instant) -> None:
+    """What a retired timer does."""
 
 
 class TimerQueue:

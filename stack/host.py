@@ -15,6 +15,7 @@ acknowledgment of what it answers.
 """
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
@@ -37,6 +38,7 @@ from stack.transport.tcp import expected
 from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.listener import Listener
 from stack.transport.tcp.protocol import Tcp
+from stack.transport.tcp.states import State
 from stack.transport.udp import Datagram, Udp, UdpSocket
 from stack.wire import icmp, tcp_options
 from stack.wire import tcp as tcp_wire
@@ -221,8 +223,16 @@ class Host:
         connection.abort(now)
 
     def connections(self) -> Iterable[Connection]:
-        """Every TCP connection, in whatever state, but for those that are half open."""
+        """Every TCP connection, in whatever state, but for those that are half open, or rest in TIME-WAIT."""
         return self._tcp.connections()
+
+    def resting(self) -> Iterable[FlowKey]:
+        """Every flow in TIME-WAIT that nobody holds any more."""
+        return self._tcp.resting()
+
+    def states(self) -> Counter[State]:
+        """How many TCP connections there are in each state."""
+        return self._tcp.states()
 
     @property
     def buffered(self) -> int:

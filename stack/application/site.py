@@ -12,7 +12,6 @@ With a directory the names are the directory's, all but one: what the built-in s
 """
 
 import json
-from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -75,9 +74,9 @@ def _json(value: object) -> Response:
 
 def _statistics(request: Request, host: Host) -> dict[str, object]:
     totals = request.totals
-    states = Counter(connection.state.name for connection in host.connections())
+    states = host.states()
     return {
-        "connections": {"total": states.total(), **states},
+        "connections": {"total": states.total(), **{state.name: count for state, count in states.items()}},
         "http": {
             "open_connections": totals.open_connections,
             "connections": totals.connections,

@@ -3,7 +3,6 @@
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from stack.application.http.config import HttpConfig
@@ -56,10 +55,10 @@ class Service:
 
 def log_statistics(host: Host, requests: int, frames_refused: int) -> None:
     """Log what `host` has counted, and its server."""
-    states = Counter(f"connections_{connection.state.name.lower()}" for connection in host.connections())
+    states = host.states()
     fields = {
         "connections": states.total(),
-        **states,
+        **{f"connections_{state.name.lower()}": count for state, count in states.items()},
         "requests": requests,
         "frames_refused": frames_refused,
         **host.counters.nonzero(),

@@ -299,13 +299,6 @@ def test_time_wait_ends_after_2_msl(bench):
     assert not bench.alive and bench.connection.error is None
 
 
-def test_time_waits_are_bounded(bench):
-    bench = bench(State.TIME_WAIT, time_wait_limit=1)
-    first = bench.connection
-    bench.tcp.entered_time_wait(first, bench.now)
-    assert bench.alive
-
-
 def test_a_closed_connection_whose_peer_is_silent_ends(bench):
     bench = bench(State.ESTABLISHED, orphan_timeout=100 * SECOND)
     bench.write(b"never acknowledged")

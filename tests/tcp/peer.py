@@ -274,6 +274,8 @@ class Peer:
             if any(self._is(key) for key in self.bench.host.half_open()):
                 return "SYN_RECEIVED"
             return next((each.state.name for each in self.bench.host.connections() if self._is(each.key)), "CLOSED")
+        if self.connection.state.name == "TIME_WAIT" and not self.exists():
+            return "CLOSED"  # nobody tells a connection that rests
         return str(self.connection.state.name)
 
     def _is(self, key: Any) -> bool:
@@ -281,7 +283,7 @@ class Peer:
 
     def exists(self) -> bool:
         host = self.bench.host
-        return any(map(self._is, [*host.half_open(), *(each.key for each in host.connections())]))
+        return any(map(self._is, [*host.half_open(), *host.resting(), *(each.key for each in host.connections())]))
 
     def _call(self, name: str, *arguments: Any) -> Any:
         result = getattr(self.bench.host, name)(self.connection, *arguments, self.bench.now)

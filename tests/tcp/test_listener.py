@@ -171,5 +171,5 @@ def test_the_number_of_time_waits_is_bounded() -> None:
         peer.expect("FA")
         peer.send("FA")
         peer.expect("A")
-    left = sorted(each.key.remote_port for each in bench.host.connections())
-    assert left == [1006, 1007, 1008, 1009, 1010]  # the oldest made room
+    assert [key.remote_port for key in bench.host.resting()] == [1006, 1007, 1008, 1009, 1010]  # the oldest made room
+    assert bench.host.counters["TcpExtTCPTimeWaitOverflow"] == 5 and not list(bench.host.connections())

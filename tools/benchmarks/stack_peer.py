@@ -13,6 +13,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 from stack.addresses import MacAddress, interface_address, ipv4
 from stack.clock import SECOND, Instant
@@ -55,6 +56,7 @@ class Peer:
 
         def go_on(kinds: int, now: Instant) -> None:
             if kinds & CLOSED:
+                self.found["connection"] = asdict(connection.info())
                 self.stop()
                 return
             while self.host.write(connection, octets, now) == len(octets):

@@ -220,6 +220,7 @@ class Connection(Subject):
             timeouts.start_linger(self, self.config.orphan_timeout, now)
         if self.state not in (State.CLOSED, State.TIME_WAIT):
             self.tcp.orphaned(self, now)
+        self.tcp.mark_dirty(self)  # in TIME-WAIT, it may rest now
 
     def abort(self, now: Instant) -> None:
         """ABORT of RFC 9293 3.9.1.5: forget everything and tell the peer with a reset."""
@@ -284,9 +285,9 @@ class Connection(Subject):
         if self.state is State.ESTABLISHED and self.config.keep_alive:
             self.set_keep_alive(True, now)
         if self.state is State.TIME_WAIT:
-            self.retransmit.disarm()
+            self.stop_timers()
             timeouts.start_linger(self, 2 * self.config.maximum_segment_lifetime, now)
-            self.tcp.entered_time_wait(self, now)
+            self.tcp.entered_time_wait(self)
             self.post(CLOSED)
         elif self.state is State.FIN_WAIT_2 and self.is_released:
             self.post(CLOSED)  # to one who lingers: everything has been acknowledged
@@ -301,14 +302,7 @@ class Connection(Subject):
             self.counters["TcpEstabResets"] += 1
         self.move(cause, now)
         self.error = error
-        for timer in (
-            self.retransmit, self.delayed_ack, self.tail_timer, self.reordering_timer, self.pace_timer, self.linger,
-            self.keep_alive_timer,
-        ):  # fmt: skip
-            if timer is not None:
-                timer.disarm()
-        if self.cork is not None:
-            self.cork.stop()
+        self.stop_timers()
         self.sender.buffer.clear()
         if error is None:
             self.receiver.drop_out_of_order()
@@ -318,6 +312,19 @@ class Connection(Subject):
         self.tcp.forget(self, now)
         if not was_over:
             self.post(CLOSED)
+
+    def stop_timers(self) -> None:
+        """Nothing happens by itself any more."""
+        for timer in (
+            self.retransmit, self.delayed_ack, self.tail_timer, self.reordering_timer, self.pace_timer, self.linger,
+            self.keep_alive_timer,
+        ):  # fmt: skip
+            if timer is not None:
+                timer.retire()
+        self.delayed_ack = self.tail_timer = self.reordering_timer = self.pace_timer = None
+        self.linger = self.keep_alive_timer = None
+        if self.cork is not None:
+            self.cork.stop()
 
     def post(self, kinds: int) -> None:
         """Tell the user, if anybody still holds the connection."""

@@ -47,7 +47,7 @@ class Cork:
 
     def stop(self) -> None:
         """The connection is over."""
-        self._timer.disarm()
+        self._timer.retire()
 
     def _on_timer(self, now: Instant) -> None:
         self.yields = True

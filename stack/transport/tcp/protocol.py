@@ -1,6 +1,7 @@
 """TCP of one host: who gets a segment, who may open a connection, and who has something to send."""
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
@@ -20,7 +21,8 @@ from stack.transport.tcp.listener import Listener
 from stack.transport.tcp.memory import Memory
 from stack.transport.tcp.sent import Delivered
 from stack.transport.tcp.sequence import MASK
-from stack.transport.tcp.states import Cause
+from stack.transport.tcp.states import State
+from stack.transport.tcp.time_wait import RestingPlace
 from stack.wire import tcp_options
 from stack.wire.tcp import ACK, RST, Segment
 from stack.wire.tcp_options import TcpOptions
@@ -54,7 +56,7 @@ class Tcp:
         self._random = random
         self._connections: dict[tuple[int, int, int, int], Connection] = {}
         self._listeners: dict[tuple[int, int], Listener] = {}
-        self._time_wait: dict[Connection, None] = {}
+        self._resting = RestingPlace()
         self._orphans: dict[Connection, None] = {}
         self._dirty: list[Connection] = []
 
@@ -90,10 +92,10 @@ class Tcp:
             local_port = ephemeral_port(
                 self.config.ephemeral_ports,
                 self._random,
-                lambda port: (address, port, remote, remote_port) not in self._connections,
+                lambda port: not self._is_taken((address, port, remote, remote_port)),
             )
         key = FlowKey(address, local_port, remote, remote_port)
-        if key in self._connections or self._is_half_open(key):
+        if self._is_taken(key) or self._is_half_open(key):
             raise OSError(errno.EADDRINUSE, "connection already exists")
         if self.is_full:
             raise OSError(errno.ENOBUFS, f"there are {self.config.connection_limit} connections already")
@@ -103,8 +105,19 @@ class Tcp:
         return connection
 
     def connections(self) -> Iterable[Connection]:
-        """Every connection, in whatever state, but for those that are half open."""
+        """Every connection, in whatever state, but for those that are half open, or rest in TIME-WAIT."""
         return self._connections.values()
+
+    def resting(self) -> Iterable[FlowKey]:
+        """Every flow in TIME-WAIT that nobody holds any more."""
+        return self._resting
+
+    def states(self) -> Counter[State]:
+        """How many connections there are in each state."""
+        states = Counter(connection.state for connection in self._connections.values())
+        states[State.SYN_RECEIVED] += sum(len(listener.half_open) for listener in self._listeners.values())
+        states[State.TIME_WAIT] += len(self._resting)
+        return +states
 
     def half_open(self) -> Iterable[FlowKey]:
         """Every flow in SYN-RECEIVED of which there is only the peer's SYN, and our answer."""
@@ -123,6 +136,9 @@ class Tcp:
             arrives.on_segment(connection, seg, now)
             return
         key = FlowKey(dst, seg.dst_port, src, seg.src_port)
+        if key in self._resting:
+            self._wake(key, seg, now)
+            return
         listener = self.listener_for(dst, seg.dst_port)
         if listener is not None:
             listener.on_segment(key, seg, now)
@@ -160,8 +176,8 @@ class Tcp:
 
     @property
     def is_full(self) -> bool:
-        """Whether there can be no connection more; those in TIME-WAIT have a bound of their own."""
-        return len(self._connections) - len(self._time_wait) >= self.config.connection_limit
+        """Whether there can be no connection more; those that rest in TIME-WAIT have a bound of their own."""
+        return len(self._connections) >= self.config.connection_limit
 
     def path(self, key: FlowKey) -> Path:
         """The way to the remote end of `key`. Raises OSError(ENETUNREACH)."""
@@ -186,6 +202,8 @@ class Tcp:
                 connection.is_dirty = True
                 self._dirty[:0] = dirty[index:]
                 return
+            if connection.state is State.TIME_WAIT and connection.is_released:
+                self._rest(connection)
 
     def listener_for(self, address: Ipv4Address, port: int) -> Listener | None:
         """Who listens on `port` of `address`: the listener for just that address before one for all."""
@@ -195,13 +213,10 @@ class Tcp:
         """`listener` is closed."""
         del self._listeners[listener.address, listener.port]
 
-    def entered_time_wait(self, connection: Connection, now: Instant) -> None:
-        """Bound the number of connections in TIME-WAIT: the oldest makes room."""
+    def entered_time_wait(self, connection: Connection) -> None:
+        """`connection` may rest once it has acknowledged the FIN, unless somebody holds it."""
         self._orphans.pop(connection, None)
-        self._time_wait[connection] = None
-        if len(self._time_wait) > self.config.time_wait_limit:
-            self.counters["TcpExtTCPTimeWaitOverflow"] += 1
-            next(iter(self._time_wait)).finish(Cause.TIME_WAIT_OVER, None, now)
+        self.mark_dirty(connection)
 
     def orphaned(self, connection: Connection, now: Instant) -> None:
         """Nobody holds `connection` any more, and its peer is not done: bound the number of those, as above."""
@@ -213,7 +228,6 @@ class Tcp:
     def forget(self, connection: Connection, now: Instant) -> None:
         """`connection` is CLOSED."""
         self._connections.pop(connection.key, None)
-        self._time_wait.pop(connection, None)
         self._orphans.pop(connection, None)
         if connection.listener is not None:
             connection.listener.forget(connection)
@@ -235,6 +249,31 @@ class Tcp:
         connection = Connection(self, key, self._paths.path(key), config, iss, now)
         self._connections[key] = connection
         return connection
+
+    def _rest(self, connection: Connection) -> None:
+        """Keep of `connection` what TIME-WAIT needs, and bound the number of those: the oldest makes room."""
+        if self._connections.get(connection.key) is not connection:
+            return  # it rests already
+        del self._connections[connection.key]
+        self._resting.put(connection)
+        if len(self._resting) > self.config.time_wait_limit:
+            self.counters["TcpExtTCPTimeWaitOverflow"] += 1
+            self._resting.evict()
+
+    def _wake(self, key: FlowKey, seg: Segment, now: Instant) -> None:
+        """A segment for a connection that rests."""
+        try:
+            path = self._paths.path(key)
+        except OSError:
+            self.counters["IpOutNoRoutes"] += 1
+            return
+        connection = self._resting.wake(self, key, path, now)
+        self._connections[key] = connection
+        self.mark_dirty(connection)
+        arrives.on_segment(connection, seg, now)
+
+    def _is_taken(self, key: tuple[int, int, int, int]) -> bool:
+        return key in self._connections or key in self._resting
 
     def _is_half_open(self, key: FlowKey) -> bool:
         listener = self.listener_for(key.local_addr, key.local_port)

@@ -56,6 +56,10 @@ class Scoreboard:
         self.newest: Sent | None = None
         self.delivered = delivered
 
+    def start_at(self, offset: int) -> None:
+        """Everything before `offset` was sent and acknowledged."""
+        self.una = self.end = self.highest = offset
+
     @property
     def pipe(self) -> int:
         """Octets in the network, as far as is known (RFC 6675 section 2)."""

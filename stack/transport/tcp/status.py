@@ -41,7 +41,8 @@ class ConnectionInfo:
     lost: int
     timeouts: int  # since something was last acknowledged
     retransmitted: int  # octets, in all
-    undone: int  # reductions of cwnd that were taken back
+    reductions: int  # of cwnd, for whatever reason
+    undone: int  # of these, taken back
     reordering_seen: bool
     min_rtt: Duration | None
     delivery_rate: int  # octets a second, of the last acknowledgment; 0: not known
@@ -80,6 +81,7 @@ def status_of(connection: "Connection") -> ConnectionInfo:
         lost=sender.board.lost,
         timeouts=sender.retransmissions,
         retransmitted=sender.retransmitted,
+        reductions=sender.recovery.reductions,
         undone=sender.recovery.undone,
         reordering_seen=sender.recovery.rack.reordering_seen,
         min_rtt=sender.recovery.rack.min_rtt,

@@ -83,7 +83,7 @@ def give_up_at(connection: "Connection") -> Instant:
 def start_linger(connection: "Connection", duration: Duration, now: Instant) -> None:
     """Arm the timer that ends what nobody waits for: TIME-WAIT, and a closed connection that does not get on."""
     if connection.linger is None:
-        connection.linger = connection.tcp.timer(_on_linger, connection)
+        connection.linger = connection.tcp.timer(on_linger, connection)
     connection.linger.arm(now + duration)
 
 
@@ -96,7 +96,7 @@ def on_progress(connection: "Connection", now: Instant) -> None:
 
 def start_keep_alive(connection: "Connection", now: Instant) -> None:
     """Probe after silence from now on (RFC 9293 3.8.4)."""
-    if connection.state is not State.CLOSED:
+    if connection.state not in (State.TIME_WAIT, State.CLOSED):
         if connection.keep_alive_timer is None:
             connection.keep_alive_timer = connection.tcp.timer(_on_keep_alive, connection)
         connection.keep_alive_timer.arm(now + keep_alive_idle(connection))
@@ -105,7 +105,7 @@ def start_keep_alive(connection: "Connection", now: Instant) -> None:
 def stop_keep_alive(connection: "Connection") -> None:
     """Probe no more."""
     if connection.keep_alive_timer is not None:
-        connection.keep_alive_timer.disarm()
+        connection.keep_alive_timer.retire()
         connection.keep_alive_timer = None
 
 
@@ -149,7 +149,8 @@ def _time_out(connection: "Connection", now: Instant) -> None:
     connection.finish(Cause.TIMED_OUT, error, now)
 
 
-def _on_linger(connection: "Connection", now: Instant) -> None:
+def on_linger(connection: "Connection", now: Instant) -> None:
+    """TIME-WAIT is over, or nobody waits for this connection any longer."""
     if connection.state is State.TIME_WAIT:
         connection.finish(Cause.TIME_WAIT_OVER, None, now)
         return
