@@ -275,3 +275,31 @@ def test_a_lost_repetition_is_another_loss_for_congestion_control():
     flight.play(2 * RTT, lambda number, time: number == 0 and time <= 2)
     assert [number for _, number in flight.log].count(0) == 3
     assert flight.info.ssthresh < first
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_what_arrives_before_it_could_be_sent_again_was_not_lost(timestamps):
+    """The acknowledgments that tell of a loss, and then of none, come in one batch of frames: nothing is repeated."""
+    flight = Flight(timestamps=timestamps)
+    first = flight.warm_up(8)
+    flight.write(6)
+    flight.wait(RTT)
+    before = flight.info
+    with flight.bench.batch():
+        for last in range(first + 2, first + 6):
+            flight.ack(first, (first + 1, last))
+        flight.ack(first + 6)
+    after = flight.info
+    assert (after.reductions, after.undone) == (1, 1) and after.reordering_seen and after.phase.name == "OPEN"
+    assert after.ssthresh == before.ssthresh and not after.retransmitted  # slow start leads back (RFC 4015 3.1)
+
+
+def test_what_has_arrived_only_in_part_may_still_be_lost():
+    flight = Flight()
+    first = flight.warm_up(8)
+    flight.write(8)
+    flight.wait(RTT)
+    with flight.bench.batch():
+        flight.ack(first, (first + 1, first + 2), (first + 3, first + 7))
+        flight.ack(first + 2, (first + 3, first + 7))
+        assert flight.info.undone == 0

@@ -77,13 +77,15 @@ def test_a_worker_that_dies_is_replaced_and_takes_only_its_own_with_it(
     with (tmp_path / "large").open("wb") as stream:
         stream.truncate(16 * MEGABYTE)  # more than the clients' kernel takes ahead of them
     server = serve(str(tmp_path), "--workers", "3")
-    command = ("curl", "--silent", "--fail", "--limit-rate", "2M", "--max-time", "60", "--output")
+    # A client that has acknowledged all it was sent does not hear of the death: it gives up by itself.
+    patience = ("--speed-limit", "1", "--speed-time", "5")
+    command = ("curl", "--silent", "--fail", "--limit-rate", "2M", *patience, "--output")
     clients = [namespace.start(*command, str(tmp_path / f"out{number}"), f"{URL}large") for number in range(18)]
     wait_for(lambda: len(list(tmp_path.glob("out*"))) == 18, "the downloads to begin")
     connections = sorted(int(each["connections"]) for each in statistics(server, 3))
     before = workers_of(server)
     os.kill(before[0], signal.SIGKILL)
-    codes = [client.wait(30) for client in clients]
+    codes = [client.wait(60) for client in clients]
     assert sum(connections) == 18 and sum(code != 0 for code in codes) in connections
     after = workers_of(server)
     assert len(after) == 3 and before[0] not in after

@@ -216,8 +216,11 @@ class Recovery:
         if not self._may_undo:
             return
         self._repeated -= dsacked
-        is_old = self._first_repeat is not None and _is_older(echoed, self._first_repeat, sample.now)
-        if (advance and is_old and self.phase is not Phase.OPEN) or (dsacked and self._repeated <= 0):
+        if self._first_repeat is None:  # what seemed lost has arrived before it could be sent again
+            is_original = not self._board.lost
+        else:
+            is_original = _is_older(echoed, self._first_repeat, sample.now)
+        if (advance and is_original and self.phase is not Phase.OPEN) or (dsacked and self._repeated <= 0):
             self._undo(sample, congestion)
 
     def _judge_tail_probe(self, sample: AckSample, dsacked: int, congestion: CongestionControl) -> None:
