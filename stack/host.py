@@ -135,6 +135,11 @@ class Host:
                 observer.observe(False, port, ring, self._now)
         return ring
 
+    @property
+    def has_events(self) -> bool:
+        """Whether take_events() gives any: after take_frames() too, if what was sent was for the host itself."""
+        return bool(self._events)
+
     def take_events(self) -> list[tuple[Subject, int]]:
         """What has happened: each subject once, with the kinds of its events (stack.events)."""
         return self._events.take()

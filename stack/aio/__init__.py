@@ -2,6 +2,7 @@
 
     stack.aio.run(main, address="10.77.0.2/24")                   as asyncio.run(main()), on a TAP device
     uvicorn --loop stack.aio:loop_factory --host 10.77.0.2 app:app
+    uvicorn --loop stack.aio:uvloop_factory ...                   the same on top of uvloop
 
 Options are those of `tapstack serve`, and where they are not given, those of the TOML file that the environment's
 TAPSTACK_CONFIG names, and their defaults. For hosts in memory and virtual time there is stack.aio.loop.VirtualLoop.
@@ -13,14 +14,17 @@ import os
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stack.aio.attached import AttachedStack
 from stack.aio.loop import StackLoop
 from stack.io.attachment import open_device
 from stack.io.configuration import load
 
-__all__ = ["loop_factory", "run"]
+if TYPE_CHECKING:
+    from stack.aio.uv import UvLoop
+
+__all__ = ["loop_factory", "run", "uvloop_factory"]
 
 _Result = TypeVar("_Result")
 
@@ -36,12 +40,21 @@ def run(main: Callable[[], Coroutine[Any, Any, _Result]], *, debug: bool | None 
 
 def loop_factory(**options: Any) -> StackLoop:
     """A loop with a host on a TAP device, which close() lets go of. Raises ConfigurationError and DeviceError."""
+    return _open(AttachedStack.new_loop, options)
+
+
+def uvloop_factory(**options: Any) -> "UvLoop":
+    """As loop_factory(), on top of uvloop. Raises ImportError where that is not installed."""
+    return _open(AttachedStack.new_uvloop, options)
+
+
+def _open(new_loop: Callable[[AttachedStack], _Result], options: dict[str, Any]) -> _Result:
     file = os.environ.get("TAPSTACK_CONFIG")
     given = {name.replace("_", "-"): value for name, value in options.items()}
     settings = load(given, Path(file) if file else None, "TAPSTACK_CONFIG")
     with ExitStack() as resources:
         queues, kernel = open_device(settings, resources)
         stack = AttachedStack(settings, queues[0], kernel, resources)
-        loop = stack.new_loop()
+        loop = new_loop(stack)
         stack.own(resources.pop_all())
         return loop

@@ -1,12 +1,15 @@
 """A host on a TAP device, for the loops of one program: one after the other, each while it is open."""
 
+import asyncio
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, TypeVar
 
 from stack import __version__
+from stack.addresses import Ipv4Address
 from stack.aio.loop import StackLoop
 from stack.aio.underlay import Devices
 from stack.host import Host, Observer
@@ -16,6 +19,13 @@ from stack.io.configuration import ServeSettings
 from stack.io.engine import Engine
 from stack.io.netlink import KernelSide, LinkChanges
 from stack.io.tap import Tap
+
+if TYPE_CHECKING:
+    from stack.aio.uv import UvLoop
+
+_Devices = TypeVar("_Devices", bound=Devices)
+_Loop = TypeVar("_Loop", bound=asyncio.AbstractEventLoop)
+_Make = Callable[[_Devices, Mapping[str, str], Sequence[Ipv4Address]], _Loop]
 
 
 class AttachedStack:
@@ -45,7 +55,7 @@ class AttachedStack:
         self._changes = resources.enter_context(closing(LinkChanges()))
         self._engine = Engine(self.host, tap, trouble=kernel.trouble)
         self._devices = Devices([])
-        self._loop: StackLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def frames_refused(self) -> int:
@@ -54,10 +64,19 @@ class AttachedStack:
 
     def new_loop(self) -> StackLoop:
         """A loop with the host in it. Raises RuntimeError while there is another one that is not closed."""
+        return self._settle(StackLoop, Devices([self._engine]))
+
+    def new_uvloop(self) -> "UvLoop":
+        """As new_loop(), uvloop's. Raises ImportError where that is not installed."""
+        from stack.aio.uv import UvLoop, WatchedDevices
+
+        return self._settle(UvLoop, WatchedDevices([self._engine]))
+
+    def _settle(self, make: "_Make[_Devices, _Loop]", devices: "_Devices") -> "_Loop":
         if self._loop is not None and not self._loop.is_closed():
             raise RuntimeError("the stack can be in one event loop at a time, and is in one that is not closed yet")
-        self._devices = devices = Devices([self._engine])
-        self._loop = loop = StackLoop(devices, self._settings.hosts, self._settings.dns_servers)
+        self._devices = devices
+        self._loop = loop = make(devices, self._settings.hosts, self._settings.dns_servers)
 
         def on_change() -> None:
             self._changes.drain()

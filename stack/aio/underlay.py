@@ -8,8 +8,8 @@ has arrived is taken, and the transports call their protocols right there.
 
 import select
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final, Protocol, TypeVar
 
 from stack.clock import MILLISECOND, SECOND, Instant
@@ -78,31 +78,46 @@ class Devices:
 
     def turn(self, poll: Poll[_Events], timeout: float | None) -> Sequence[_Events]:
         """One turn of every engine, around the wait. Raises DeviceError, once: then the loop has no stack any more."""
+        with self._no_longer_if_it_fails():
+            if self._send():
+                timeout = 0  # what calls from outside have led to: the loop may have something to run now
+            left = self._time_left()
+            if left is not None:
+                timeout = left if timeout is None else min(left, timeout)
+            ready = poll(timeout)
+            self._take()
+            return ready
+
+    @contextmanager
+    def _no_longer_if_it_fails(self) -> Iterator[None]:
         try:
             if self._failure is not None:
                 raise self._failure
-            return self._turn(poll, timeout)
+            yield
         except DeviceError:
             self._failure, self._engines = None, ()
             raise
 
-    def _turn(self, poll: Poll[_Events], timeout: float | None) -> Sequence[_Events]:
-        engines = self._engines
-        for engine in engines:
-            if engine.dispatch(self._now):
-                timeout = 0  # what calls from outside have led to: the loop may have something to run now
-        for engine in engines:
+    def _send(self) -> bool:
+        """Send what is to be sent; True: applications were told of something before that."""
+        happened = False
+        for engine in self._engines:
+            happened |= engine.dispatch(self._now)
+        for engine in self._engines:
             engine.flush()
-        deadline = min((at for host in self.hosts if (at := host.deadline()) is not None), default=None)
-        if deadline is not None:
-            left = max(0, deadline - time.monotonic_ns()) / SECOND
-            timeout = left if timeout is None else min(left, timeout)
-        ready = poll(timeout)
-        now = self.now()
-        for engine in engines:
+        return happened
+
+    def _time_left(self) -> float | None:
+        """Seconds until a timer of a host fires; None: there is none."""
+        deadline = min((at for each in self._engines if (at := each.deadline()) is not None), default=None)
+        return None if deadline is None else max(0, deadline - time.monotonic_ns()) / SECOND
+
+    def _take(self) -> None:
+        """Take what has arrived, fire the timers that are due, tell the applications."""
+        now = Devices.now(self)
+        for engine in self._engines:
             engine.receive(now)
             engine.settle(now)
-        return ready
 
     def close(self) -> None:
         """See Underlay; then everything that was opened is closed."""

@@ -1,6 +1,7 @@
 """`tapstack serve MODULE:NAME`: an ASGI or WSGI application, served by uvicorn on our stack."""
 
 import asyncio
+import importlib.util
 import inspect
 import os
 import signal
@@ -48,7 +49,8 @@ def run(settings: ServeSettings, application: str) -> int:
         )
         server = _Server(config, stack, lambda: _announce(settings, link))
         began = time.monotonic()
-        with asyncio.Runner(loop_factory=stack.new_loop) as runner:
+        new_loop = stack.new_uvloop if importlib.util.find_spec("uvloop") else stack.new_loop  # as uvicorn chooses
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             _serve(runner, server)
         requests = server.server_state.total_requests
         announce.stopped(time.monotonic() - began, stack.host.counters, requests, stack.capture)

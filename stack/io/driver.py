@@ -104,7 +104,7 @@ class Driver:
                 self._unwatched = _UNWATCHED_TURNS
 
     def _next_deadline(self) -> Instant | None:
-        deadline = self.host.deadline()
+        deadline = self._engine.deadline()
         if self._stop_at is None:
             return deadline
         return self._stop_at if deadline is None else min(deadline, self._stop_at)

@@ -100,6 +100,10 @@ class Engine:
             self.frames_refused += len(frames) - taken
             frames.clear()
 
+    def deadline(self) -> Instant | None:
+        """When to call settle() at the latest, if at all."""
+        return 0 if self.host.has_events else self.host.deadline()
+
     def unfinished(self) -> list[Connection]:
         """Connections whose peer does not have everything yet."""
         return [each for each in self.host.connections() if each.state not in _NOTHING_TO_LOSE]

@@ -96,6 +96,102 @@ def test_the_stock_uvicorn(namespace: Namespace, applications: Path) -> None:
     assert "tap0" not in namespace.devices()
 
 
+@pytest.mark.parametrize("factory", ["loop_factory", "uvloop_factory"])
+def test_the_stock_uvicorn_with_a_loop_of_ours(namespace: Namespace, applications: Path, factory: str) -> None:
+    with (applications / "log").open("w+") as log:
+        program = namespace.start(
+            sys.executable, "-m", "uvicorn", "--loop", f"stack.aio:{factory}", "--host", "10.77.0.2", "--port", "80",
+            "apps:asgi", cwd=applications, env=ENVIRONMENT, stdout=log, stderr=log,
+        )  # fmt: skip
+        wait_for(lambda: "Uvicorn running" in (applications / "log").read_text(), "uvicorn to be ready")
+        for _ in range(2):
+            assert namespace.run("curl", "-sS", "--max-time", "5", URL).stdout == "asgi 10.77.0"
+        program.send_signal(signal.SIGINT)
+        program.wait(10)
+    said = (applications / "log").read_text()
+    assert "Application shutdown complete" in said and "Traceback" not in said
+    assert "tap0" not in namespace.devices()
+
+
+LOOPS = """
+import asyncio, ssl, sys
+import stack.aio
+
+async def answer(reader, writer):
+    writer.write(await reader.readexactly(5))
+    await writer.drain()
+    await writer.start_tls(server)
+    writer.write((await reader.readexactly(5)).upper())
+    writer.close()
+
+class Echo(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+    def datagram_received(self, data, address):
+        self.transport.sendto(data[::-1], address)
+
+class Ask(asyncio.DatagramProtocol):
+    def __init__(self):
+        self.answer = asyncio.get_running_loop().create_future()
+    def datagram_received(self, data, address):
+        self.answer.set_result(data)
+
+async def main():
+    loop = asyncio.get_running_loop()
+    at = "10.77.0.2", 700
+    await loop.create_datagram_endpoint(Echo, at)
+    async with await asyncio.start_server(answer, *at), asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(*at)
+        writer.write(b"first")
+        print(await reader.readexactly(5))
+        await writer.start_tls(client, server_hostname="web.test")
+        writer.write(b"later")
+        print(await reader.read())
+        writer.close()
+        transport, protocol = await loop.create_datagram_endpoint(Ask, remote_addr=at)
+        transport.sendto(b"over")
+        print(await protocol.answer)
+        transport.close()
+        began = loop.time()
+        try:
+            await asyncio.wait_for(asyncio.open_connection("10.77.0.77", 7), 0.2)
+        except TimeoutError:
+            print("nobody", 0.1 < loop.time() - began < 2)
+        try:
+            await asyncio.open_connection("10.77.0.2", 701)
+        except ConnectionRefusedError:
+            print("refused")
+        with open(__file__, "rb") as file:
+            taken = loop.create_future()
+            async def take(reader, writer):
+                taken.set_result(await reader.read())
+                writer.close()
+            async with await asyncio.start_server(take, "10.77.0.2", 702):
+                reader, writer = await asyncio.open_connection("10.77.0.2", 702)
+                await loop.sendfile(writer.transport, file)
+                writer.close()
+                print(await taken == open(__file__, "rb").read())
+
+server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+server.load_cert_chain("key")
+client = ssl.create_default_context(cafile="ca")
+with asyncio.Runner(loop_factory=getattr(stack.aio, sys.argv[1])) as runner:
+    runner.run(main())
+"""
+
+
+@pytest.mark.parametrize("factory", ["loop_factory", "uvloop_factory"])
+def test_a_host_that_talks_to_itself(namespace: Namespace, tmp_path: Path, factory: str) -> None:
+    authority = trustme.CA()
+    authority.issue_cert("web.test").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "key"))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca"))
+    (tmp_path / "loops.py").write_text(LOOPS)
+    done = namespace.run(sys.executable, "loops.py", factory, cwd=tmp_path, env=ENVIRONMENT, check=False, timeout=30)
+    said = ["b'first'", "b'LATER'", "b'revo'", "nobody True", "refused", "True"]
+    assert (done.stdout.splitlines(), done.stderr, done.returncode) == (said, "", 0)
+    assert "tap0" not in namespace.devices()
+
+
 def test_a_program_with_two_loops_one_after_the_other(namespace: Namespace, tmp_path: Path) -> None:
     (tmp_path / "client.py").write_text(CLIENT)
     namespace.start("ncat", "--listen", "--keep-open", "--exec", "/bin/echo hello", "7000")

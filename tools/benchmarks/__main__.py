@@ -32,8 +32,10 @@ SUITES = {
     "loss": "one flow over a link that loses, and two that share one",
     "bulk": "one flow with nothing in its way",
     "requests": "HTTP requests of 64 octets",
+    "uvicorn": "requests to an ASGI application",
     "ping": "ICMP echo",
     "memory": "idle connections",
+    "many": "50,000 of them",
 }
 NICENESS = 10  # by which we go before the machine's other work, where we may: it is not what is measured
 WIDTH = 160  # columns of the table where there is no terminal
@@ -84,8 +86,10 @@ def _cases(options: argparse.Namespace, folder: Path) -> list[Case]:
         "loss": lambda: loss.cases(link, 3.0 if quick else 10.0),
         "bulk": lambda: bulk.cases(pump, 1.0 if quick else 2.0),
         "requests": lambda: requests.cases(folder, 1 if quick else 3),
+        "uvicorn": lambda: requests.uvicorn_cases(1 if quick else 3),
         "ping": lambda: ping.cases(pump),
         "memory": lambda: requests.memory_cases(folder),
+        "many": lambda: requests.many_cases(1 if quick else 3),
     }
     found = [case for name, make in suites.items() if options.what in ("all", name) for case in make()]
     chosen = [case for case in found if options.only in f"{case.group}: {case.name}"]

@@ -1,4 +1,4 @@
-"""`tools/bench requests` and `memory`: HTTP requests of 64 octets, and what a connection costs that is idle."""
+"""`tools/bench requests`, `uvicorn`, `memory` and `many`: HTTP requests of 64 octets, and idle connections."""
 
 import re
 import time
@@ -14,6 +14,8 @@ from tools.benchmarks.space import BenchError, Stage
 REFERENCE: Final = "nginx, 1 worker, over veth"
 IDLE: Final = 1000  # connections
 WARM_UP: Final = 100  # connections before those that are counted
+MANY: Final = 4, 12_500  # processes that have connections, connections of each
+CORES: Final = 2
 
 
 def _servers(folder: Path) -> dict[str, Starter]:
@@ -36,6 +38,18 @@ def cases(folder: Path, seconds: int) -> Iterator[Case]:
         for name, start in _servers(folder).items():
             run = _load(start, arguments, seconds)
             yield Case(f"requests, {load}", name, "a second", seconds + 1, run, REFERENCE)
+    for workers in range(1, CORES + 1):
+        run = _load(servers.ours("auto", workers), ["--connections", "64"], seconds)
+        yield Case("requests, workers", f"ours, {workers} of them", "a second", seconds + 1, run, "ours, 1 of them")
+
+
+def uvicorn_cases(seconds: int) -> Iterator[Case]:
+    """The same application on the same server, over our stack and over the kernel's."""
+    for loop in ("asyncio", "uvloop"):
+        reference = f"on {loop}, over veth"
+        for name, start in ((f"on {loop}, over ours", servers.our_uvicorn), (reference, servers.uvicorn)):
+            run = _load(start(loop), ["--connections", "64"], seconds)
+            yield Case("uvicorn, 64 connections", name, "a second", seconds + 1, run, reference)
 
 
 def _load(start: Starter, arguments: list[str], seconds: int) -> Callable[[int], Figure]:
@@ -54,7 +68,7 @@ def _load(start: Starter, arguments: list[str], seconds: int) -> Callable[[int],
             "latency, median": _found(r"50%\s+(\S+)", said),
         }
         remark = f"{details['frames per request']:.1f} frames, {details['CPU per request, us']:.0f} us of CPU a request"
-        return Figure(float(_found(r"Requests/sec:\s+([0-9.]+)", said)), details, remark)
+        return Figure(_rate(said), details, remark)
 
     return run
 
@@ -65,6 +79,10 @@ def _wrk(server: Server, arguments: list[str], seconds: int) -> str:
         if trouble in said:
             raise BenchError(f"wrk: {said}")
     return said
+
+
+def _rate(said: str) -> float:
+    return float(_found(r"Requests/sec:\s+([0-9.]+)", said))
 
 
 def _found(pattern: str, text: str) -> str:
@@ -92,3 +110,28 @@ def _idle(start: Starter) -> Callable[[int], Figure]:
             return Figure((server.memory() - before) / IDLE, {"process": before})
 
     return run
+
+
+def many_cases(seconds: int) -> Iterator[Case]:
+    """What is left of one connection's requests when there are 50,000 that are idle."""
+    processes, each = MANY
+    load = ["--connections", "1"]
+
+    def run(repetition: int) -> Figure:
+        with Stage() as stage:
+            server = servers.ours("auto")(stage)
+            server.client.run("sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65535")
+            _wrk(server, load, 1)
+            alone, before = _rate(_wrk(server, load, seconds)), server.memory()
+            idle = [
+                server.client.start_python("idle", servers.OURS, str(servers.PORT), str(each)) for _ in range(processes)
+            ]
+            for process in idle:
+                process.wait_for("ready")
+            time.sleep(1)
+            cost = (server.memory() - before) / (processes * each)
+            among = _rate(_wrk(server, load, seconds))
+        details = {"octets each": cost, "a second, alone": alone, "a second, among them": among}
+        return Figure(among / alone, details, f"{cost:,.0f} octets each; {alone:,.0f} a second alone")
+
+    yield Case(f"{processes * each:,} idle connections", "ours", "of the rate without", 3 * seconds + 15, run)

@@ -38,9 +38,9 @@ class Server:
         return f"http://{OURS}/bench/64"
 
     def cpu(self) -> float:
-        """Seconds that the server's process has spent, in the kernel too."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds that the server's process has spent, and those that it has started; in the kernel too."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return sum(map(_cpu, (str(self.process.pid), *children)))
 
     def frames(self) -> int:
         """Frames that have passed, in both directions."""
@@ -56,18 +56,51 @@ class Server:
         raise BenchError("the server has ended")
 
 
+def _cpu(process: str) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 Starter = Callable[[Stage], Server]
 
 
-def ours(offload: str) -> Starter:
-    """`tapstack serve`, with --offload as given."""
+def ours(offload: str, workers: int = 1) -> Starter:
+    """`tapstack serve`, with options as given."""
 
     def start(stage: Stage) -> Server:
         kernel = stage.kernel()
-        process = kernel.start(sys.executable, "-m", "stack.cli.main", "serve", "--offload", offload)
+        options = ["--offload", offload, "--workers", str(workers)]
+        process = kernel.start(sys.executable, "-m", "stack.cli.main", "serve", *options)
         return _when_ready(Server(process, kernel, "tap0"))
 
     return start
+
+
+def our_uvicorn(loop: str) -> Starter:
+    """uvicorn on our stack; `loop` is asyncio or uvloop."""
+    factory = {"asyncio": "stack.aio:loop_factory", "uvloop": "stack.aio:uvloop_factory"}[loop]
+
+    def start(stage: Stage) -> Server:
+        kernel = stage.kernel()
+        return _when_ready(Server(kernel.start(*_uvicorn(factory)), kernel, "tap0"))
+
+    return start
+
+
+def uvicorn(loop: str) -> Starter:
+    """uvicorn on the kernel's TCP; `loop` is asyncio or uvloop."""
+
+    def start(stage: Stage) -> Server:
+        client, server = next_door(stage)
+        return _when_ready(Server(server.start(*_uvicorn(loop)), client, "veth0"))
+
+    return start
+
+
+def _uvicorn(loop: str) -> list[str]:
+    options = f"--host {OURS} --port {PORT} --http httptools --lifespan off --no-access-log --log-level warning"
+    folder = str(Path(__file__).parent)  # it goes in front of the import path, where the checkout must not be
+    return [sys.executable, "-m", "uvicorn", "--loop", loop, *options.split(), "--app-dir", folder, "bare_asgi:app"]
 
 
 def nginx(folder: Path) -> Starter:
