@@ -116,7 +116,7 @@ class TcpConfig:
     challenge_acks_per_second: int = 10  # of one connection (RFC 5961 section 7)
     backlog: int = 1024  # connections of one listener that wait to be accepted
     syn_backlog: int = 1024  # half-open connections of one listener; beyond these, SYN cookies
-    connection_limit: int = 32768  # connections of the host, but for those in TIME-WAIT and those half open
+    connection_limit: int = 65536  # connections of the host, but for those in TIME-WAIT and those half open
     memory_limit: int = 256 << 20  # octets that all connections of the host hold in their buffers
     time_wait_limit: int = 65536
     ephemeral_ports: tuple[int, int] = (49152, 65535)  # RFC 6335; chosen as RFC 6056 says

@@ -13,7 +13,7 @@ class HttpConfig:
     wall_clock_offset: Duration = 0
     """Nanoseconds since 1970 at the host's instant 0: what turns `now` into a date."""
 
-    max_connections: int = 10_000  # beyond them: 503
+    max_connections: int = 60_000  # beyond them: 503; an idle one holds 3 KiB
     max_refusals: int = 256  # connections being told 503 at one time; beyond them: reset
     retry_after: int = 5  # seconds, told with 503
     max_request_line: int = 8192  # RFC 9112 section 3 recommends to support at least 8000
