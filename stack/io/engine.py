@@ -18,6 +18,7 @@ from stack.errors import DeviceError
 from stack.events import Subject
 from stack.fastpath.ring import FrameRing
 from stack.host import Host
+from stack.io.heap import keep_what_is_freed
 from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.states import State
 
@@ -52,6 +53,7 @@ class Engine:
         self._device = device
         self._port = port
         self._trouble = trouble
+        keep_what_is_freed()
         interface = host.interfaces[port]
         self._ring = FrameRing.of_link(interface.mtu, offload=interface.offload, max_frames=BATCH)
 
