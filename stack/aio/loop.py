@@ -63,7 +63,14 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
     async def create_server(  # type: ignore[override]
         self, protocol_factory: _Factory, host: Any = None, port: Any = None, *, sock: Any = None, **options: Any
     ) -> asyncio.AbstractServer:
-        """As asyncio's. Without a host, or with 0.0.0.0, it listens on the stack's hosts, and not on the machine's."""
+        """As asyncio's. Without a host, or with 0.0.0.0, it listens on the stack's hosts, and not on the machine's.
+
+        So does a `sock` that is bound to a port of 0.0.0.0 and does not listen: the port is what counts of it.
+        """
+        bound = None
+        if sock is not None and host is None and port is None and _is_for_all_addresses(sock):
+            bound, sock = sock, None
+            host, port = bound.getsockname()
         if sock is not None or options.get("family", 0) not in (0, socket.AF_INET):
             return await super().create_server(protocol_factory, host, port, sock=sock, **options)
         places = await self._places(host, port)
@@ -80,7 +87,7 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
             self._make_transport(stack, connection, protocol_factory(), context, None, server, **timeouts)
 
         listeners = self._listen(places, int(port or 0), options.get("backlog") or 100)
-        server = Server(self, listeners, make_transport, self._now)
+        server = Server(self, listeners, make_transport, self._now, bound)
         if options.get("start_serving", True):
             await server.start_serving()
         return server
@@ -275,6 +282,13 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
         end = weakref.finalize(sock, lambda: host.close(connection, self._now()))
         end.atexit = False
         self._stands_for[sock] = host, connection, end
+
+
+def _is_for_all_addresses(sock: socket.socket) -> bool:
+    if (sock.family, sock.type) != (socket.AF_INET, socket.SOCK_STREAM):
+        return False
+    address, port = sock.getsockname()
+    return address == "0.0.0.0" and port != 0 and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
 
 
 class StackLoop(StackCalls, asyncio.SelectorEventLoop):

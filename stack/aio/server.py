@@ -1,6 +1,7 @@
 """What create_server() gives: asyncio's Server, on listeners of ours."""
 
 import asyncio
+import socket
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +19,8 @@ MakeTransport = Callable[[Host, Connection, "Server"], object]
 class Server(asyncio.AbstractServer):
     """Listeners, and the transports of the connections that they took.
 
-    `listeners` listen already, but nothing is accepted before start_serving(): as with a socket's backlog.
+    `listeners` listen already, but nothing is accepted before start_serving(): as with a socket's backlog. `bound` is
+    the kernel's socket in whose stead they do, if there is one; it is closed with them, as asyncio does it.
     """
 
     def __init__(
@@ -27,8 +29,10 @@ class Server(asyncio.AbstractServer):
         listeners: Sequence[tuple[Host, Listener]],
         make_transport: MakeTransport,
         now: Callable[[], Instant],
+        bound: socket.socket | None = None,
     ) -> None:
         self._loop = loop
+        self._bound = bound
         self._listeners = list(listeners)
         self._make_transport = make_transport
         self._now = now
@@ -74,6 +78,8 @@ class Server(asyncio.AbstractServer):
         listeners, self._listeners = self._listeners, []
         for host, listener in listeners:
             host.close_listener(listener, self._now())
+        if self._bound is not None:
+            self._bound.close()
         if self._forever is not None and not self._forever.done():
             self._forever.cancel()
             self._forever = None

@@ -16,6 +16,7 @@ from stack.virtual.link import LinkProfile
 from stack.virtual.network import Network
 
 CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
+NEAR = LinkProfile(delay=MILLISECOND)
 _Result = TypeVar("_Result")
 
 
@@ -28,11 +29,11 @@ def make_host(address: str, number: int, **tcp: object) -> Host:
 class World:
     """run(main()) to its end; `server` and `client` are the hosts, `errors` what the loop was told of."""
 
-    def __init__(self, **tcp: object) -> None:
+    def __init__(self, profile: LinkProfile = NEAR, **tcp: object) -> None:
         self.network = Network(seed=1)
         self.client = self.network.add(make_host(CLIENT, 1, **tcp))
         self.server = self.network.add(make_host(SERVER, 2, **tcp))
-        self.link = self.network.connect(self.client, self.server, LinkProfile(delay=MILLISECOND))
+        self.link = self.network.connect(self.client, self.server, profile)
         self.loop = VirtualLoop(self.network, {"server.test": SERVER})
         self.errors: list[dict[str, object]] = []
         self.loop.set_exception_handler(lambda loop, context: self.errors.append(context))
@@ -44,11 +45,14 @@ class World:
 
         return self.loop.run_until_complete(bounded())
 
+    def close(self) -> None:
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+        assert not self.errors
+
 
 @pytest.fixture
 def world() -> Iterator[World]:
     made = World()
     yield made
-    made.loop.run_until_complete(made.loop.shutdown_asyncgens())
-    made.loop.close()
-    assert not made.errors
+    made.close()

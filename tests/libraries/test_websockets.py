@@ -1,0 +1,60 @@
+"""websockets on both sides, in virtual time."""
+
+import asyncio
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosedError
+
+from stack.virtual.link import LinkProfile
+from tests.aio.conftest import SERVER, World
+
+from .conftest import SERVER_NAME, Certificates
+
+pytestmark = pytest.mark.libraries
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+def test_compressed_over_tls(world: World, certificates: Certificates) -> None:
+    async def main() -> None:
+        async with (
+            serve(echo, SERVER, 443, ssl=certificates.server_context()),
+            connect(f"wss://{SERVER_NAME}/", ssl=certificates.client_context()) as socket,
+        ):
+            assert "permessage-deflate" in socket.response.headers["Sec-WebSocket-Extensions"]
+            for message in ("text", b"binary" * 50_000):
+                await socket.send(message)
+                assert await socket.recv() == message
+
+    world.run(main)
+
+
+def test_fifty_at_once_for_ten_minutes(world: World) -> None:
+    async def main() -> None:
+        async with serve(echo, SERVER, 80, compression=None) as server:
+            sockets = await asyncio.gather(*(connect(f"ws://{SERVER}/", compression=None) for _ in range(50)))
+            await asyncio.sleep(600)
+            assert len(server.connections) == 50
+            for number, socket in enumerate(sockets):
+                await socket.send(str(number))
+            assert [await socket.recv() for socket in sockets] == [str(number) for number in range(50)]
+            await asyncio.gather(*(socket.close() for socket in sockets))
+
+    world.run(main)
+
+
+def test_a_cable_that_is_cut_is_noticed_by_the_pings(world: World) -> None:
+    async def main() -> None:
+        async with serve(echo, SERVER, 80), connect(f"ws://{SERVER}/") as socket:
+            world.link.forward.profile = LinkProfile(corruption=1.0)
+            began = world.loop.time()
+            with pytest.raises(ConnectionClosedError, match="keepalive ping timeout"):
+                await socket.recv()
+            assert 20 < world.loop.time() - began < 60
+
+    world.run(main)
