@@ -16,6 +16,7 @@ from stack.clock import MILLISECOND, SECOND, Instant
 from stack.errors import DeviceError
 from stack.host import Host
 from stack.io.engine import Engine, dispatch
+from stack.io.waiting import Waiting
 from stack.virtual.network import Network
 
 GRACE: Final = 750 * MILLISECOND  # how long close() lets connections finish before it resets them
@@ -52,6 +53,7 @@ class Devices:
         self.hosts = [engine.host for engine in engines]
         self._engines = tuple(engines)
         self._resources = ExitStack()
+        self._waiting = Waiting()
         self._now: Instant = time.monotonic_ns()
         self._failure: DeviceError | None = None
 
@@ -84,7 +86,7 @@ class Devices:
             left = self._time_left()
             if left is not None:
                 timeout = left if timeout is None else min(left, timeout)
-            ready = poll(timeout)
+            ready = self._waiting.wait(poll, timeout)
             self._take()
             return ready
 

@@ -44,7 +44,7 @@ class IcmpError:
     src: Ipv4Address
     dst: Ipv4Address
     is_local: bool
-    quoted: memoryview
+    quoted: Octets
 
 
 ErrorHandler: TypeAlias = Callable[[IcmpError, Instant], None]

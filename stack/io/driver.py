@@ -14,6 +14,7 @@ from typing import Final
 from stack.clock import MILLISECOND, SECOND, Instant
 from stack.host import Host
 from stack.io.engine import Device, Engine
+from stack.io.waiting import Waiting
 
 GRACE: Final = 750 * MILLISECOND  # how long stop() lets connections finish before it resets them
 _UNWATCHED_TURNS: Final = 16  # as long as frames arrive, so many turns go by without a look at anything else
@@ -34,6 +35,7 @@ class Driver:
         self._engine = Engine(host, device, port, trouble=trouble)
         self._epoll = select.epoll()
         self._epoll.register(device.fileno(), select.EPOLLIN)
+        self._waiting = Waiting()
         self._watched: dict[int, Callable[[], None]] = {}
         self._on_stop: Callable[[Instant], None] | None = None
         self._stop_requested = 0
@@ -91,7 +93,7 @@ class Driver:
     def _wait(self) -> None:
         """Wait for frames, what is watched, or the next deadline."""
         deadline = self._next_deadline()
-        ready = self._epoll.poll(self._timeout(deadline))
+        ready = self._waiting.wait(self._epoll.poll, self._timeout(deadline))
         now = max(self._now, time.monotonic_ns())
         if not ready and deadline is not None and now < deadline:
             now = deadline  # woken early, by a clock that ticks coarser than ours: waiting again would spin

@@ -86,4 +86,4 @@ class IcmpReport(Protocol):
     src: Ipv4Address  # of the quoted datagram: ours
     dst: Ipv4Address
     is_local: bool  # our own next hop does not answer ARP
-    quoted: memoryview  # the quoted TCP header, at least its first eight octets
+    quoted: Octets  # the quoted TCP header, at least its first eight octets

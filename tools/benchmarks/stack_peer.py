@@ -52,7 +52,7 @@ class Peer:
 
     def send(self, remote: str) -> Callable[[], None]:
         """What to do when told to begin: send to `remote` until standard input ends, or it has had enough."""
-        octets = memoryview(bytes(CHUNK))
+        octets = bytes(CHUNK)
 
         def go_on(kinds: int, now: Instant) -> None:
             if kinds & CLOSED:

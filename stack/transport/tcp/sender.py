@@ -253,7 +253,7 @@ class Sender:
         sample.rtt = max(now - newest.sent_at, 1)
         self._take_rtt(sample.rtt, now)
         self.rate.measure(sample, newest, acked, self.recovery.rack.min_rtt or 1)
-        sample.is_paced = self._paces and (self.rtt.srtt or 0) >= _PACED_RTT
+        sample.is_paced = self._paces and (self.recovery.rack.min_rtt or 0) >= _PACED_RTT
         self.recovery.rack.on_delivered_in_order(newest.sent_at, una, now)
         self.congestion.on_ack(sample)
         self.follow_cwnd()
@@ -277,7 +277,7 @@ class Sender:
             self.rtt.sample(max(echoed, MILLISECOND))
         if delivered.newest is not None:
             self.rate.measure(sample, delivered.newest, delivered.octets, self.recovery.rack.min_rtt or 1)
-        sample.is_paced = self._paces and (self.rtt.srtt or 0) >= _PACED_RTT
+        sample.is_paced = self._paces and (self.recovery.rack.min_rtt or 0) >= _PACED_RTT
         sample.in_recovery = self.recovery.active
         return sample
 
