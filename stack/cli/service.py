@@ -40,7 +40,7 @@ class Service:
             now=time.monotonic_ns(),
         )
         self.server = _make_server(self.host, settings, recorder)
-        self.driver = Driver(self.host, tap, trouble=trouble)
+        self.driver = Driver(self.host, tap, trouble=trouble, loops=settings.workers)
 
     def run(self, on_start: Callable[[], None]) -> None:
         """Serve until the driver is told to stop; `on_start` is called when a client could come. Raises DeviceError."""

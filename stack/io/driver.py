@@ -26,16 +26,23 @@ class Driver:
     """Runs `host` with its interface `port` on `device`.
 
     `trouble` says what has become of the device, or None; it is asked when the device fails and by check_device().
+    `loops` drivers share the device's work, each in a process of its own.
     """
 
     def __init__(
-        self, host: Host, device: Device, port: int = 0, *, trouble: Callable[[], str | None] = lambda: None
+        self,
+        host: Host,
+        device: Device,
+        port: int = 0,
+        *,
+        trouble: Callable[[], str | None] = lambda: None,
+        loops: int = 1,
     ) -> None:
         self.host = host
         self._engine = Engine(host, device, port, trouble=trouble)
         self._epoll = select.epoll()
         self._epoll.register(device.fileno(), select.EPOLLIN)
-        self._waiting = Waiting()
+        self._waiting = Waiting(loops)
         self._watched: dict[int, Callable[[], None]] = {}
         self._on_stop: Callable[[Instant], None] | None = None
         self._stop_requested = 0

@@ -18,11 +18,15 @@ _Events = TypeVar("_Events")
 
 
 class Waiting:
-    """Of one loop, which waits by `poll(seconds)`; None: for ever."""
+    """Of one loop, which waits by `poll(seconds)`; None: for ever.
 
-    __slots__ = ("_is_eager",)
+    There are `loops` of its kind on this machine. They sleep if no processor is left for whom they wait for.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_is_eager", "_may_be_eager")
+
+    def __init__(self, loops: int = 1) -> None:
+        self._may_be_eager = loops < len(os.sched_getaffinity(0))
         self._is_eager = False
 
     def wait(self, poll: Callable[[float | None], Sequence[_Events]], timeout: float | None) -> Sequence[_Events]:
@@ -32,7 +36,7 @@ class Waiting:
         began = time.monotonic_ns()
         if not self._is_eager:
             ready = poll(timeout)
-            self._is_eager = bool(ready) and time.monotonic_ns() - began < EAGER
+            self._is_eager = self._may_be_eager and bool(ready) and time.monotonic_ns() - began < EAGER
             return ready
         limit = EAGER if timeout is None else min(EAGER, int(timeout * SECOND))
         while not (ready := poll(0)):

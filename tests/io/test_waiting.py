@@ -28,10 +28,11 @@ class Epoll:
 
 @pytest.fixture
 def waiter(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Epoll, Waiting]]:
-    def make(*at: int) -> tuple[Epoll, Waiting]:
+    def make(*at: int, loops: int = 1) -> tuple[Epoll, Waiting]:
         epoll = Epoll(*at)
         monkeypatch.setattr(waiting.time, "monotonic_ns", lambda: epoll.now)
-        return epoll, Waiting()
+        monkeypatch.setattr(waiting.os, "sched_getaffinity", lambda process: {0, 1})
+        return epoll, Waiting(loops)
 
     return make
 
@@ -70,3 +71,9 @@ def test_who_does_not_wait_looks_once(waiter) -> None:
     assert waits.wait(epoll.poll, None)
     began = epoll.now
     assert waits.wait(epoll.poll, 0) == [] and epoll.now - began == MICROSECOND
+
+
+def test_without_a_processor_for_the_others_it_sleeps(waiter) -> None:
+    epoll, waits = waiter(EAGER // 2, EAGER, loops=2)
+    assert waits.wait(epoll.poll, None) and waits.wait(epoll.poll, None)
+    assert epoll.slept == [None, None]
