@@ -3,6 +3,7 @@
 bound to an address of the stack's, or connected to one       the stack's
 bound to a port of all addresses                              the stack's: a server is on its hosts, as with TCP
 bound to nothing, or to any port of all addresses             for each datagram, those of whose network it goes to
+a `sock` that is bound to all addresses                       the same; what comes to its port of the stack's, too
 connected to anything else                                    the kernel's
 bound to anything else                                        the kernel's; what is the stack's is refused
 """
@@ -69,7 +70,11 @@ class DatagramCalls(_Base):
             at = (await self._addresses(local_addr, options))[0]
         else:
             at = (_ANY[family == socket.AF_INET6], 0)
-        sockets = self._bind(at) if local_addr else {}
+        try:
+            sockets = self._bind(at) if local_addr else self._bind_beside(at) if at[0] in _ANY and at[1] else {}
+        except OSError:
+            kernel.close()
+            raise
         stack = StackOutlet(self._territory, self._now, sockets, mapped=family == socket.AF_INET6)
         bound = next(((at[0], each.port, *at[2:]) for each in sockets.values()), at)
         if at[0] not in _ANY:
@@ -129,6 +134,20 @@ class DatagramCalls(_Base):
                 host.close_udp(bound, self._now())
             raise
         return sockets
+
+    def _bind_beside(self, at: Address) -> dict[Host, UdpSocket]:
+        """As _bind(), for the port that the kernel's socket has. Raises OSError.
+
+        Among ephemeral ports it was the kernel that chose it, and whoever is bound to it knows no other end: then
+        another port does, when it is needed.
+        """
+        try:
+            return self._bind(at)
+        except OSError as error:
+            ranges = [host.config.udp.ephemeral_ports for host in self._territory.hosts]
+            if error.errno != errno.EADDRINUSE or not all(low <= at[1] <= high for low, high in ranges):
+                raise
+            return {}
 
     async def _make_endpoint(
         self, factory: _Factory, outlet: Outlet, sockname: Address, peername: Address | None

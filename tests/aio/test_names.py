@@ -32,7 +32,8 @@ ZONE = {
 class DnsServer(asyncio.DatagramProtocol):
     """Answers from ZONE; what a datagram cannot carry (RFC 1035 4.2.1: 512 octets) only by TCP."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = SERVER) -> None:
+        self.address = address
         self.by_udp = 0
         self.by_tcp = 0
         self.rcode: dns.rcode.Rcode | None = None
@@ -41,8 +42,8 @@ class DnsServer(asyncio.DatagramProtocol):
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self.transport, _ = await loop.create_datagram_endpoint(lambda: self, (SERVER, 53))
-        self.server = await asyncio.start_server(self.on_connection, SERVER, 53)
+        self.transport, _ = await loop.create_datagram_endpoint(lambda: self, (self.address, 53))
+        self.server = await asyncio.start_server(self.on_connection, self.address, 53)
 
     def stop(self) -> None:
         self.transport.close()

@@ -4,6 +4,7 @@ Needs Linux, /dev/net/tun, util-linux, iproute2, curl, iputils-ping and ncat, an
 missing fails the test: CI installs it. Nothing touches the machine's own network.
 """
 
+import ctypes
 import os
 import shutil
 import signal
@@ -86,6 +87,14 @@ class Namespace:
         process = subprocess.Popen(self.command(arguments), **options)
         self._processes.append(process)
         return process
+
+    def enter(self) -> None:
+        """Have the calling process, which has one thread, be in the namespace from now on."""
+        libc = ctypes.CDLL(None, use_errno=True)  # os.setns() is Python 3.12's
+        for kind in (["user"] if "--user" in self._enter else []) + ["net"]:
+            with open(f"/proc/{self._holder.pid}/ns/{kind}") as of_kind:
+                if libc.setns(of_kind.fileno(), 0):
+                    raise OSError(ctypes.get_errno(), f"setns: {os.strerror(ctypes.get_errno())}")
 
     def devices(self) -> set[str]:
         listing = self.run("ip", "-brief", "link").stdout

@@ -11,6 +11,7 @@ CHUNK = bytes(range(256)) * 256
 
 _Receive = Callable[[], Awaitable[dict[str, Any]]]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
+Asgi = Callable[[dict[str, Any], _Receive, _Send], Awaitable[None]]
 
 
 def digest_of_octets(count: int) -> str:

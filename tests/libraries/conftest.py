@@ -1,7 +1,7 @@
 """Libraries as they come from PyPI. What runs here is theirs; of ours there is only what they are called with.
 
-In virtual time both ends are on the stack: on two hosts, with a link between them. tests/libraries/test_tap_*.py has
-the kernel at the other end.
+A scenario is run on every `link`: with both ends on the stack, on two hosts in virtual time, and with the kernel at one
+end, either one, of a TAP in a network namespace. What takes minutes, or a bad network, has the virtual `world` alone.
 """
 
 import ssl
@@ -16,11 +16,12 @@ import trustme
 
 from stack.clock import MILLISECOND
 from stack.virtual.link import LinkProfile
-from tests.aio.conftest import World, world
+from tests.aio.conftest import World
+from tests.kernel.conftest import Namespace
 
-__all__ = ["world"]
+from .links import SERVER_NAME, KernelLink, VirtualLink
 
-SERVER_NAME = "server.test"
+Link = VirtualLink | KernelLink
 
 
 class _Inline(ThreadPoolExecutor):
@@ -35,23 +36,50 @@ class _Inline(ThreadPoolExecutor):
         return future
 
 
-@pytest.fixture
-def lossy_world() -> Iterator[World]:
-    """As `world`, 40 ms there and back, and a tenth of the frames does not arrive."""
-    made = World(LinkProfile(delay=20 * MILLISECOND, loss=0.1))
+def _closed_after(made: World) -> Iterator[World]:
     yield made
     made.close()
 
 
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    made.loop.set_default_executor(_Inline())
+    yield from _closed_after(made)
+
+
+@pytest.fixture
+def lossy_world() -> Iterator[World]:
+    """As `world`, 40 ms there and back, and a tenth of the frames does not arrive."""
+    yield from _closed_after(World(LinkProfile(delay=20 * MILLISECOND, loss=0.1)))
+
+
+@pytest.fixture(scope="session")
+def namespace() -> Iterator[Namespace]:
+    """One for all: each scenario has a device of its own in it."""
+    made = Namespace()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+_KERNEL_LINKS = [pytest.param(name, marks=pytest.mark.kernel) for name in ("stack-serves", "kernel-serves")]
+
+
+@pytest.fixture(params=["virtual", *_KERNEL_LINKS])
+def link(request: pytest.FixtureRequest) -> Link:
+    if request.param == "virtual":
+        return VirtualLink(request.getfixturevalue("world"))
+    return KernelLink(request.getfixturevalue("namespace"), stack_serves=request.param == "stack-serves")
+
+
 @pytest.fixture(autouse=True)
-def _as_on_a_plain_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _as_on_a_plain_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that ask the environment for proxies find none."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    if "world" in request.fixturenames:
-        made: World = request.getfixturevalue("world")
-        made.loop.set_default_executor(_Inline())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +88,10 @@ class Certificates:
 
     chain: Path
     authority: Path
+
+    def as_files(self) -> dict[str, str]:
+        """As servers' options have them."""
+        return {"certfile": str(self.chain), "keyfile": str(self.chain)}
 
     def client_context(self) -> ssl.SSLContext:
         """As `ssl.create_default_context()` makes it."""

@@ -9,7 +9,8 @@ from anyio.streams.tls import TLSStream
 
 from tests.aio.conftest import CLIENT, SERVER, World
 
-from .conftest import SERVER_NAME, Certificates
+from .conftest import Certificates
+from .links import SERVER_NAME
 
 pytestmark = pytest.mark.libraries
 

@@ -1,6 +1,8 @@
-"""dnspython's asynchronous resolver, in virtual time; the server is that of the tests of our own names."""
+"""dnspython's asynchronous resolver; the server is that of the tests of our own names."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import dns.asyncquery
 import dns.asyncresolver
@@ -12,42 +14,47 @@ import pytest
 from tests.aio.conftest import SERVER, World
 from tests.aio.test_names import DnsServer
 
+from .conftest import Link
+from .links import Place
+
 pytestmark = pytest.mark.libraries
 
 
-def resolver() -> dns.asyncresolver.Resolver:
+@asynccontextmanager
+async def dns_serves(place: Place) -> AsyncIterator[None]:
+    server = DnsServer(place.server)
+    await server.start()
+    yield
+    server.stop()
+
+
+def resolver(place: Place) -> dns.asyncresolver.Resolver:
     made = dns.asyncresolver.Resolver(configure=False)
-    made.nameservers = [SERVER]
+    made.nameservers = [place.server]
     return made
 
 
-def test_by_udp_and_where_that_is_too_small_by_tcp(world: World) -> None:
-    async def main() -> None:
-        server = DnsServer()
-        await server.start()
-        few = await resolver().resolve("alias.example.org", "A")
+def test_by_udp_and_where_that_is_too_small_by_tcp(link: Link) -> None:
+    async def use(place: Place, served: None) -> None:
+        few = await resolver(place).resolve("alias.example.org", "A")
         assert sorted(each.address for each in few) == ["192.0.2.80", "192.0.2.81"]
-        assert (server.by_udp, server.by_tcp) == (1, 0)
-        many = await resolver().resolve("many.example.org", "A")
+        many = await resolver(place).resolve("many.example.org", "A")
         assert len(many) == 59
-        assert (server.by_udp, server.by_tcp) == (2, 1)
         with pytest.raises(dns.resolver.NXDOMAIN):
-            await resolver().resolve("nothing.example.org", "A")
-        server.stop()
+            await resolver(place).resolve("nothing.example.org", "A")
 
-    world.run(main)
+    outcome = link.run(dns_serves, use)
+    assert (outcome.datagrams, outcome.connections) == (3, 1)
 
 
-def test_a_query_by_tcp(world: World) -> None:
-    async def main() -> None:
-        server = DnsServer()
-        await server.start()
+def test_a_query_by_tcp(link: Link) -> None:
+    async def use(place: Place, served: None) -> None:
         query = dns.message.make_query("www.example.org", "A")
-        response = await dns.asyncquery.tcp(query, SERVER, timeout=5)
+        response = await dns.asyncquery.tcp(query, place.server, timeout=5)
         assert len(response.answer[0]) == 2
-        server.stop()
 
-    world.run(main)
+    outcome = link.run(dns_serves, use)
+    assert (outcome.datagrams, outcome.connections) == (0, 1)
 
 
 def test_a_server_that_says_nothing(world: World) -> None:

@@ -1,16 +1,23 @@
-"""aioquic on both sides, in virtual time: UDP, on sockets that it makes itself, with timers in the loop's time."""
+"""aioquic on both sides, and HTTP/3 of hypercorn's: UDP on sockets that they make, with timers in the loop's time."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aioquic.asyncio import QuicConnectionProtocol, connect, serve
+from aioquic.h3.connection import H3_ALPN, H3Connection
+from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import QuicEvent
 
-from tests.aio.conftest import SERVER, World
+from tests.aio.conftest import CLIENT, SERVER, World
 
-from .conftest import SERVER_NAME, Certificates
+from .conftest import Certificates, Link
+from .links import SERVER_NAME, Place
+from .servers import hypercorn_serves
 
 pytestmark = pytest.mark.libraries
 
@@ -21,8 +28,8 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 @asynccontextmanager
-async def connected(certificates: Certificates) -> AsyncIterator[QuicConnectionProtocol]:
-    """A client's connection to a server that answers in capitals."""
+async def capitals(place: Place, certificates: Certificates) -> AsyncIterator[None]:
+    """A server that answers in capitals."""
     there = QuicConfiguration(is_client=False, alpn_protocols=["capitals"])
     there.load_cert_chain(str(certificates.chain), str(certificates.chain))
     tasks: set[asyncio.Task[None]] = set()
@@ -32,14 +39,17 @@ async def connected(certificates: Certificates) -> AsyncIterator[QuicConnectionP
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await serve(SERVER, 443, configuration=there, stream_handler=on_stream)
-    here = QuicConfiguration(is_client=True, alpn_protocols=["capitals"], cafile=str(certificates.authority))
+    server = await serve(place.server, 443, configuration=there, stream_handler=on_stream)
     try:
-        async with connect(SERVER_NAME, 443, configuration=here) as connection:
-            yield connection
+        yield
     finally:
         server.close()
         await asyncio.sleep(0)
+
+
+def configuration(certificates: Certificates, *protocols: str) -> QuicConfiguration:
+    """A client's."""
+    return QuicConfiguration(is_client=True, alpn_protocols=list(protocols), cafile=str(certificates.authority))
 
 
 async def ask(connection: QuicConnectionProtocol, data: bytes) -> bytes:
@@ -49,19 +59,63 @@ async def ask(connection: QuicConnectionProtocol, data: bytes) -> bytes:
     return await reader.read()
 
 
-def test_streams_side_by_side(world: World, certificates: Certificates) -> None:
-    async def main() -> list[bytes]:
-        async with connected(certificates) as connection:
+def test_streams_side_by_side(link: Link, certificates: Certificates) -> None:
+    async def use(place: Place, served: None) -> list[bytes]:
+        async with connect(SERVER_NAME, 443, configuration=configuration(certificates, "capitals")) as connection:
             await connection.ping()
             return await asyncio.gather(*(ask(connection, b"%d hello" % number) for number in range(20)))
 
-    assert world.run(main) == [b"%d HELLO" % number for number in range(20)]
-    assert world.client.counters["UdpOutDatagrams"] > 2
+    outcome = link.run(functools.partial(capitals, certificates=certificates), use)
+    assert outcome.value == [b"%d HELLO" % number for number in range(20)]
+    assert outcome.datagrams > 2
 
 
 def test_a_link_that_loses_every_tenth_datagram(lossy_world: World, certificates: Certificates) -> None:
     async def main() -> None:
-        async with connected(certificates) as connection:
+        here = configuration(certificates, "capitals")
+        async with (
+            capitals(Place(SERVER, CLIENT), certificates),
+            connect(SERVER_NAME, 443, configuration=here) as connection,
+        ):
             assert await ask(connection, b"abc" * 30_000) == b"ABC" * 30_000
 
     lossy_world.run(main)
+
+
+class Http3(QuicConnectionProtocol):
+    """A client that can GET."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._http = H3Connection(self._quic)
+        self._answers: dict[int, tuple[asyncio.Future[bytes], bytearray]] = {}
+
+    async def get(self, path: str) -> bytes:
+        """The content at `path`."""
+        stream = self._quic.get_next_available_stream_id()
+        fields = {":method": "GET", ":scheme": "https", ":authority": SERVER_NAME, ":path": path}
+        self._http.send_headers(stream, [(name.encode(), value.encode()) for name, value in fields.items()], True)
+        self._answers[stream] = answer, _ = asyncio.get_running_loop().create_future(), bytearray()
+        self.transmit()
+        return await answer
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        for each in self._http.handle_event(event):
+            if isinstance(each, HeadersReceived | DataReceived):
+                answer, content = self._answers[each.stream_id]
+                content += each.data if isinstance(each, DataReceived) else b""
+                if each.stream_ended:
+                    answer.set_result(bytes(content))
+
+
+def test_http_3_of_hypercorns(link: Link, certificates: Certificates) -> None:
+    async def use(place: Place, port: int) -> None:
+        here = configuration(certificates, *H3_ALPN)
+        async with connect(SERVER_NAME, port, configuration=here, create_protocol=Http3) as connection:
+            assert isinstance(connection, Http3)
+            assert await connection.get("/") == f"HTTP/3 to {place.client}".encode()
+            many = await asyncio.gather(*(connection.get("/octets/100000") for _ in range(10)))
+            assert {len(each) for each in many} == {100_000}
+
+    serve = functools.partial(hypercorn_serves, quic_bind=["0.0.0.0:0"], **certificates.as_files())
+    assert link.run(serve, use).datagrams > 10
