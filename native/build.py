@@ -139,7 +139,10 @@ def core_extensions() -> list[Any]:
     from mypyc.build import mypycify  # only here: who does not ask for it need not have it
 
     files = sorted(str(path) for pattern in CORE for path in Path("stack").glob(pattern))
-    return list(mypycify(["--strict", *files], opt_level="2"))
+    extensions = list(mypycify(["--strict", *files], opt_level="2"))
+    for each in extensions:
+        each.extra_compile_args.append("-g0")  # debug information takes the compiler as long as the code
+    return extensions
 
 
 def build_inplace() -> None:

@@ -106,8 +106,12 @@ setup_compiled() {
     rm -rf "$folder"
     setup_as_owner mkdir -p "$folder"
     # By way of the source distribution: a build in the checkout would leave compiled modules for the next one.
-    (cd "$tapstack_root" && TAPSTACK_COMPILE=1 setup_as_owner .venv/bin/python -m build --no-isolation \
-        --outdir "$folder" . >"$folder/log" 2>&1) || {
+    (
+        cd "$tapstack_root" &&
+            setup_as_owner .venv/bin/python -m build --no-isolation --sdist --outdir "$folder" . &&
+            TAPSTACK_COMPILE=1 setup_as_owner .venv/bin/python -m pip --disable-pip-version-check --no-cache-dir wheel \
+                --no-deps --no-build-isolation --wheel-dir "$folder" "$folder"/*.tar.gz
+    ) >"$folder/log" 2>&1 || {
         tail -20 "$folder/log" >&2
         setup_fail "the core could not be compiled (see above)"
     }
