@@ -1,6 +1,7 @@
 """What create_server() gives: asyncio's Server, on listeners of ours."""
 
 import asyncio
+import contextvars
 import socket
 import weakref
 from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ class Server(asyncio.AbstractServer):
         self._active = 0
         self._is_open = True
         self._serving = False
+        self._context = contextvars.Context()
         self._forever: asyncio.Future[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
@@ -105,6 +107,7 @@ class Server(asyncio.AbstractServer):
         if self._serving or not self._is_open:
             return
         self._serving = True
+        self._context = contextvars.copy_context()  # in which protocols are made and called
         for host, listener in self._listeners:
             listener.handler = lambda kinds, now, host=host, listener=listener: self._accept(host, listener, now)
             self._accept(host, listener, self._now())
@@ -144,7 +147,7 @@ class Server(asyncio.AbstractServer):
     def _accept(self, host: Host, listener: Listener, now: Instant) -> None:
         while (connection := host.accept(listener)) is not None:
             try:
-                self._make_transport(host, connection, self)
+                self._context.copy().run(self._make_transport, host, connection, self)
             except Exception as error:
                 host.abort(connection, now)
                 self._loop.call_exception_handler(

@@ -1,10 +1,11 @@
 """A TCP connection of ours as an asyncio transport, with the order of calls and the rules of asyncio's own.
 
 Theory. What asyncio promises a protocol is only partly written down; the rest is what programs have come to need of
-_SelectorSocketTransport, and is followed here: connection_made(), then reading begins, then who waits for the transport
-is woken, each by call_soon(); eof_received() that returns nothing closes; writes after close() are ignored; abort()
-drops what TCP has not taken and sends the rest in order. The names with an underscore that asyncio's TLS and sendfile
-use of a transport are part of that.
+_SelectorSocketTransport, and is followed here: connection_made(), then who waits for the transport is woken, then
+reading begins, each by call_soon(); an end that arrives with data is told a turn later; eof_received() that returns
+nothing closes; writes after close() are ignored; abort() drops what TCP has not taken and sends the rest in order. The
+names with an underscore that asyncio's TLS and sendfile use of a transport are part of that. tests/differential
+compares all of it with asyncio on the kernel.
 
 While reading is paused, or the transport is closing, nothing is read from the connection: its buffer fills, the window
 closes, and the peer has to wait. That is all the back-pressure there is, and all that is needed.
@@ -72,7 +73,7 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
         self._now = now
         self._server = server
         self._buffer = bytearray()  # written, and not yet taken by TCP
-        self._is_reading = False  # connection_made() was called
+        self._is_reading = False  # who waits for the transport was woken, and whoever was to be called before
         self._is_paused = False
         self._closing = False
         self._eof = False  # write_eof() was called
@@ -85,9 +86,9 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
         if server is not None:
             server.attach(self)
         loop.call_soon(self._protocol.connection_made, self)
-        loop.call_soon(self._start_reading)
         if waiter is not None:
             loop.call_soon(_wake, waiter)
+        loop.call_soon(self._read_soon)
 
     def __repr__(self) -> str:
         state = " closing" if self._closing else ""
@@ -122,7 +123,8 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
         """Go on, beginning with what has arrived meanwhile."""
         if not self._closing and self._is_paused:
             self._is_paused = False
-            self._loop.call_soon(self._start_reading)
+            self._is_reading = False
+            self._loop.call_soon(self._read_soon)
 
     def write(self, data: Octets) -> None:
         """Send `data`, after what was written before."""
@@ -189,7 +191,10 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
 
     def _on_event(self, kinds: int, now: Instant) -> None:
         # As asyncio's readers do, in the context in which the transport was made.
-        self._context.run(self._react, kinds, now)
+        try:
+            self._context.run(self._react, kinds, now)
+        except (SystemExit, KeyboardInterrupt) as error:
+            self._loop.call_soon(_throw, error)  # out of the loop, but not out of the middle of the host's events
 
     def _react(self, kinds: int, now: Instant) -> None:
         if self._buffer and kinds & (WRITABLE | CLOSED):
@@ -197,64 +202,73 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
         if self._is_reading and not self._is_paused:
             self._read(now)
 
+    def _read_soon(self) -> None:
+        """Read behind everything that is to be called already: as in asyncio, where a selector comes in between."""
+        self._loop.call_soon(self._start_reading, context=self._context)
+
     def _start_reading(self) -> None:
         self._is_reading = True
-        if self.is_reading():
-            self._read(self._now())
+        self._read(self._now())
 
     def _read(self, now: Instant) -> None:
-        """Hand the protocol everything that has arrived, unless it pauses."""
-        host, connection = self._host, self._connection
-        while not self._closing and not self._is_paused and not self._at_end:
-            try:
-                octets = self._fill(now) if self._is_buffered else self._deliver(host.read(connection, _READ_SIZE, now))
-            except OSError as error:
-                self._fatal_error(error, "Fatal read error on stack transport")
-                return
-            except _ProtocolError as failure:
-                self._fatal_error(failure.cause, f"Fatal error: protocol.{failure.call}() call failed.")
-                return
-            if not octets:
-                if connection.at_end_of_stream:
-                    self._reach_end()
-                return
+        """Hand the protocol everything that has arrived, unless it pauses.
 
-    def _deliver(self, data: bytes) -> int:
-        if data:
-            try:
-                self._protocol.data_received(data)
-            except Exception as error:
-                raise _ProtocolError("data_received", error) from error
-        return len(data)
-
-    def _fill(self, now: Instant) -> int:
-        """As _deliver(), into the protocol's own buffer."""
+        An end that has arrived, too, is told in the loop's next turn, after what the protocol has led to by
+        call_soon(): so a request is answered although its client has shut down behind it.
+        """
         connection = self._connection
-        if not connection.readable:
-            self._host.read(connection, 0, now)  # raises what there is to raise
-            return 0
-        try:
-            buffer = self._protocol.get_buffer(-1)
-            if not len(buffer):
-                raise RuntimeError("get_buffer() returned an empty buffer")
-        except Exception as error:
-            raise _ProtocolError("get_buffer", error) from error
-        data = self._host.read(connection, len(buffer), now)
-        memoryview(buffer)[: len(data)] = data
-        try:
-            self._protocol.buffer_updated(len(data))
-        except Exception as error:
-            raise _ProtocolError("buffer_updated", error) from error
-        return len(data)
-
-    def _reach_end(self) -> None:
-        self._at_end = True
-        try:
-            stays_open = self._protocol.eof_received()
-        except Exception as error:
-            self._fatal_error(error, "Fatal error: protocol.eof_received() call failed.")
+        if not self.is_reading() or self._at_end:
             return
-        if not stays_open:
+        if not connection.readable:
+            self._read_end()
+            return
+        while connection.readable and not self._closing and not self._is_paused:
+            self._read_some(now)
+        if not connection.readable and (connection.at_end_of_stream or connection.error is not None):
+            self._read_soon()
+
+    def _read_some(self, now: Instant) -> None:
+        """There is something."""
+        host, connection, protocol = self._host, self._connection, self._protocol
+        call = "data_received"
+        try:
+            if self._is_buffered:
+                call = "get_buffer"
+                buffer = _buffer_of(protocol)
+                data = host.read(connection, len(buffer), now)
+                buffer[: len(data)] = data
+                call = "buffer_updated"
+                protocol.buffer_updated(len(data))
+            else:
+                protocol.data_received(host.read(connection, _READ_SIZE, now))
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, f"Fatal error: protocol.{call}() call failed.")
+
+    def _read_end(self) -> None:
+        """There is nothing, and there may never be."""
+        connection = self._connection
+        if not connection.at_end_of_stream and connection.error is None:
+            return
+        call = "get_buffer"
+        stays_open = False
+        try:
+            if self._is_buffered:
+                _buffer_of(self._protocol)  # asyncio asks for it before it finds that there is nothing for it
+            if connection.at_end_of_stream:
+                self._at_end = True
+                call = "eof_received"
+                stays_open = self._protocol.eof_received()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, f"Fatal error: protocol.{call}() call failed.")
+            return
+        if not self._at_end:
+            assert connection.error is not None
+            self._fatal_error(connection.error, "Fatal read error on stack transport")
+        elif not stays_open:
             self.close()
 
     def _hand_over(self, data: Octets) -> Octets:
@@ -275,8 +289,8 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
             self._fatal_error(error, "Fatal write error on stack transport")
             return
         del self._buffer[:taken]
-        self._maybe_resume_protocol()  # which may write more
-        if not self._buffer:
+        self._maybe_resume_protocol()  # which may write more, and close
+        if not self._buffer and not self._lost:
             if self._closing:
                 self._lose(None)
             elif self._eof:
@@ -310,13 +324,16 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
                 server.detach(self)
 
 
-class _ProtocolError(Exception):
-    """The protocol's `call` failed; `cause` is how."""
+def _buffer_of(protocol: Any) -> memoryview:
+    """What the protocol wants to be filled, octet by octet."""
+    buffer = memoryview(protocol.get_buffer(-1)).cast("B")
+    if not len(buffer):
+        raise RuntimeError("get_buffer() returned an empty buffer")
+    return buffer
 
-    def __init__(self, call: str, cause: Exception) -> None:
-        super().__init__(call)
-        self.call = call
-        self.cause = cause
+
+def _throw(error: BaseException) -> None:
+    raise error
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:

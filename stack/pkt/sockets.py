@@ -182,9 +182,11 @@ class Sockets:
                 self.on_received(descriptor.received, data)
                 descriptor.received += len(data)
                 return len(data)
+            if connection.at_end_of_stream:
+                return 0
             if error := descriptor.take_error():
                 raise error
-            if descriptor.read_shut or connection.at_end_of_stream or connection.state is State.CLOSED:
+            if descriptor.read_shut or connection.state is State.CLOSED:
                 return 0
             yield from _wait(descriptor, flags)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SYNCHRONIZED = frozenset(State) - {State.CLOSED, State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED}
 _RECEIVING = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
+_NOT_OPEN = "the connection is closed"
 _SENDING = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_SENT, State.SYN_RECEIVED})
 
 
@@ -160,7 +161,10 @@ class Connection(Subject):
         return taken
 
     def read(self, limit: int, now: Instant) -> bytes:
-        """RECEIVE: up to `limit` octets; b"" when there are none (see at_end_of_stream). Raises the error."""
+        """RECEIVE: up to `limit` octets; b"" when there are none (see at_end_of_stream).
+
+        Raises the connection's error, once what arrived before it has been read, and unless that ended with a FIN.
+        """
         receiver = self.receiver
         if receiver.buffer.size:
             data = receiver.buffer.read(limit)
@@ -171,13 +175,17 @@ class Connection(Subject):
                 self.ack_now = True
                 self.tcp.mark_dirty(self)
             return data
-        if self.error is not None:
+        if self.error is not None and not receiver.has_finished:
             raise self.error
         return b""
 
     def shutdown(self, now: Instant) -> None:
-        """CLOSE of RFC 9293 3.9.1.4: no more will be written; a FIN follows what was. Reading goes on."""
-        self._check_open()
+        """CLOSE of RFC 9293 3.9.1.4: no more will be written; a FIN follows what was. Reading goes on.
+
+        Raises OSError(ENOTCONN) when the connection is over, whatever its error.
+        """
+        if self.state is State.CLOSED:
+            raise OSError(errno.ENOTCONN, _NOT_OPEN)
         if self.state not in _SENDING:
             return
         if self.state is State.SYN_SENT:
@@ -304,11 +312,11 @@ class Connection(Subject):
         self.error = error
         self.stop_timers()
         self.sender.buffer.clear()
-        if error is None:
+        if cause is Cause.ABORTED:
+            self.receiver.discard()
+        else:
             self.receiver.drop_out_of_order()
             self.receiver.buffer.disown()
-        else:
-            self.receiver.discard()
         self.tcp.forget(self, now)
         if not was_over:
             self.post(CLOSED)
@@ -384,4 +392,4 @@ class Connection(Subject):
         if self.error is not None:
             raise self.error
         if self.state is State.CLOSED:
-            raise OSError(errno.ENOTCONN, "the connection is closed")
+            raise OSError(errno.ENOTCONN, _NOT_OPEN)

@@ -163,9 +163,8 @@ class Listener(Subject):
         self.tcp.events.post(self, ACCEPTABLE)
 
     def forget(self, connection: "Connection") -> None:
-        """The connection is over before anybody accepted it."""
+        """The connection is over. One that waits to be accepted goes on to, with what it has to read, and its error."""
         self._proceeding.pop(connection, None)
-        self._accepted.pop(connection, None)
 
     # What the user asks
 
@@ -181,7 +180,7 @@ class Listener(Subject):
             kinds |= END_OF_STREAM
         if connection.urgent_left:
             kinds |= URGENT
-        if connection.state is State.TIME_WAIT:
+        if connection.state in (State.TIME_WAIT, State.CLOSED):
             kinds |= CLOSED
         if kinds:
             connection.post(kinds)
@@ -198,6 +197,7 @@ class Listener(Subject):
             self.withdraw(half_open)
         for connection in [*self._proceeding, *self._accepted]:
             connection.abort(now)
+        self._accepted.clear()
 
     def __repr__(self) -> str:
         where = "*" if self.address == UNSPECIFIED else self.address
