@@ -8,16 +8,16 @@ routes lead: where the stack cannot do what is asked, the call fails.
 import asyncio
 import errno
 import socket
-import weakref
 from asyncio import sslproto
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stack.addresses import UNSPECIFIED, Ipv4Address
+from stack.addresses import UNSPECIFIED, Ipv4Address, show_ipv4
 from stack.aio.endpoint import DatagramCalls
 from stack.aio.names import NameCalls
 from stack.aio.selector import StackSelector
 from stack.aio.server import Server
+from stack.aio.standins import StandIns
 from stack.aio.stream import StreamTransport
 from stack.aio.territory import Territory, ipv4_of
 from stack.aio.underlay import Underlay, VirtualNetwork
@@ -34,7 +34,6 @@ else:
     _Base = object
 _Factory = Callable[[], asyncio.BaseProtocol]
 _Made = tuple[asyncio.BaseTransport, asyncio.BaseProtocol]
-_Stead = tuple[Host, Connection, "weakref.finalize[[], socket.socket]"]
 _TLS_OPTIONS = ("server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout")
 
 
@@ -47,8 +46,7 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
         self._now = underlay.now
         if dns_servers:
             self._ask_servers(dns_servers)
-        # Kernel sockets that sock_connect() was given, and the connections that they stand for.
-        self._stands_for: weakref.WeakKeyDictionary[socket.socket, _Stead] = weakref.WeakKeyDictionary()
+        self._stand_ins = StandIns(underlay.now)
 
     def close(self) -> None:
         """Let what was closed be delivered, end the rest, let go of the devices."""
@@ -68,7 +66,7 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
         So does a `sock` that is bound to a port of 0.0.0.0 and does not listen: the port is what counts of it.
         """
         bound = None
-        if sock is not None and host is None and port is None and _is_for_all_addresses(sock):
+        if sock is not None and host is None and port is None and _is_for_all_addresses(sock) and not _listens(sock):
             bound, sock = sock, None
             host, port = bound.getsockname()
         if sock is not None or options.get("family", 0) not in (0, socket.AF_INET):
@@ -84,7 +82,9 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
             raise ValueError(f"{next(iter(timeouts))} is only meaningful with ssl")
 
         def make_transport(stack: Host, connection: Connection, server: Server) -> None:
-            self._make_transport(stack, connection, protocol_factory(), context, None, server, **timeouts)
+            self._make_transport(
+                stack, connection, protocol_factory(), context, None, server, server_side=True, **timeouts
+            )
 
         listeners = self._listen(places, int(port or 0), options.get("backlog") or 100)
         server = Server(self, listeners, make_transport, self._now, bound)
@@ -148,12 +148,10 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
         context = options.get("ssl")
         given = {name: options[name] for name in _TLS_OPTIONS if options.get(name) is not None}
         if sock is not None:
-            if sock not in self._stands_for:
+            if self._stand_ins.of(sock) is None:
                 return await super().create_connection(protocol_factory, sock=sock, **options)
             self._check_tls(context, host, given)
-            stack, connection, end = self._stands_for.pop(sock)
-            end.detach()
-            sock.close()
+            stack, connection = self._take_over(sock)
         else:
             infos = await self._resolve(host, port, options)
             if not any(self._is_ours(address, options.get("local_addr")) for address in infos):
@@ -162,8 +160,32 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
             stack, connection = await self._connect_to_any(infos, options.get("local_addr"))
         return await self._hand_over(stack, connection, protocol_factory, context, given)
 
+    async def connect_accepted_socket(  # type: ignore[override]
+        self, protocol_factory: _Factory, sock: socket.socket, *, ssl: Any = None, **timeouts: Any
+    ) -> _Made:
+        """As asyncio's; `sock` may be one that sock_accept() has given."""
+        if self._stand_ins.of(sock) is None:
+            return await super().connect_accepted_socket(protocol_factory, sock, ssl=ssl, **timeouts)
+        given = {name: value for name, value in timeouts.items() if value is not None}
+        if ssl is None and given:
+            raise ValueError(f"{next(iter(given))} is only meaningful with ssl")
+        stack, connection = self._take_over(sock)
+        return await self._hand_over(stack, connection, protocol_factory, ssl, given, server_side=True)
+
+    def _take_over(self, sock: socket.socket) -> tuple[Host, Connection]:
+        stand_in = self._stand_ins.take(sock)
+        assert stand_in is not None
+        return stand_in.host, stand_in.connection
+
     async def _hand_over(
-        self, stack: Host, connection: Connection, factory: _Factory, context: Any, given: dict[str, Any]
+        self,
+        stack: Host,
+        connection: Connection,
+        factory: _Factory,
+        context: Any,
+        given: dict[str, Any],
+        *,
+        server_side: bool = False,
     ) -> _Made:
         """A transport on `connection`, once its protocol is connected, and TLS is agreed on."""
         waiter = self.create_future()
@@ -172,7 +194,9 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
         except BaseException:
             stack.abort(connection, self._now())
             raise
-        transport = self._make_transport(stack, connection, protocol, context, waiter, None, **given)
+        transport = self._make_transport(
+            stack, connection, protocol, context, waiter, None, server_side=server_side, **given
+        )
         try:
             await waiter
         except BaseException:
@@ -251,14 +275,15 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
         context: Any,
         waiter: "asyncio.Future[None] | None",
         server: Server | None,
+        *,
+        server_side: bool,
         **given: Any,
     ) -> asyncio.Transport:
         """A transport for `protocol`, with TLS between them where there is a `context`."""
         if not context:
             return StreamTransport(self, stack, connection, protocol, self._now, waiter, server)
-        is_server = server is not None
         make: Any = sslproto.SSLProtocol
-        between = make(self, protocol, None if context is True else context, waiter, is_server, **given)
+        between = make(self, protocol, None if context is True else context, waiter, server_side, **given)
         StreamTransport(self, stack, connection, between, self._now, None, server)
         transport: asyncio.Transport = between._app_transport
         return transport
@@ -278,17 +303,53 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
         if sock.type != socket.SOCK_STREAM:
             raise OSError(errno.ENETUNREACH, f"{resolved[0]} is the stack's: use create_datagram_endpoint()")
         host, connection = await self._open(resolved)
-        # If nobody has taken the connection over when nobody holds the socket any more, it ends.
-        end = weakref.finalize(sock, lambda: host.close(connection, self._now()))
-        end.atexit = False
-        self._stands_for[sock] = host, connection, end
+        self._stand_ins.connect(sock, host, connection)
+
+    async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
+        """As asyncio's. What listens on a port of 0.0.0.0 does so on the stack's hosts, and not on the machine's."""
+        queue = self._stand_ins.queue(sock)
+        if queue is None:
+            if not (_is_for_all_addresses(sock) and _listens(sock)):
+                return await super().sock_accept(sock)
+            places = [(host, UNSPECIFIED) for host in self._territory.hosts]
+            listeners = self._listen(places, sock.getsockname()[1], socket.SOMAXCONN)
+            queue = self._stand_ins.listen(sock, listeners)
+        host, connection = await queue.next()
+        accepted = socket.socket()
+        accepted.setblocking(False)
+        self._stand_ins.connect(accepted, host, connection)
+        return accepted, (show_ipv4(connection.key.remote_addr), connection.key.remote_port)
+
+    async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
+        """As asyncio's."""
+        stand_in = self._stand_ins.of(sock)
+        return await (super().sock_recv(sock, nbytes) if stand_in is None else stand_in.read(nbytes))
+
+    async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
+        """As asyncio's."""
+        stand_in = self._stand_ins.of(sock)
+        if stand_in is None:
+            return await super().sock_recv_into(sock, buf)
+        with memoryview(buf) as view, view.cast("B") as octets:
+            data = await stand_in.read(len(octets))
+            octets[: len(data)] = data
+        return len(data)
+
+    async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
+        """As asyncio's."""
+        stand_in = self._stand_ins.of(sock)
+        await (super().sock_sendall(sock, data) if stand_in is None else stand_in.write(data))
 
 
 def _is_for_all_addresses(sock: socket.socket) -> bool:
     if (sock.family, sock.type) != (socket.AF_INET, socket.SOCK_STREAM):
         return False
     address, port = sock.getsockname()
-    return address == "0.0.0.0" and port != 0 and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    return bool(address == "0.0.0.0" and port != 0)
+
+
+def _listens(sock: socket.socket) -> bool:
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) != 0
 
 
 class StackLoop(StackCalls, asyncio.SelectorEventLoop):

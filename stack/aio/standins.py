@@ -1,0 +1,148 @@
+"""Sockets of the kernel's that stand for connections and listeners of ours.
+
+Libraries that make their sockets themselves hand them to sock_connect() or, bound and listening, to sock_accept(), and
+go on with create_connection(sock=), connect_accepted_socket(), or sock_recv() and sock_sendall(). Where that is for the
+stack, the socket is nothing but the name by which the library calls what we keep here beside it. When nobody holds the
+socket any more, what it stands for is closed.
+"""
+
+import asyncio
+import socket
+import weakref
+from collections.abc import Callable, Sequence
+
+from stack.clock import Instant
+from stack.host import Host
+from stack.octets import Octets
+from stack.transport.tcp.connection import Connection
+from stack.transport.tcp.listener import Listener
+
+
+class _Waiting:
+    """Coroutines that wait for the next event of a connection, or of listeners."""
+
+    def __init__(self) -> None:
+        self._waiters: list[asyncio.Future[None]] = []
+
+    async def event(self) -> None:
+        """Wait for it."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def wake(self, kinds: int, now: Instant) -> None:
+        """It has happened: as a handler."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class StandIn:
+    """What a socket of the kernel's is, when `connection` of `host` is meant."""
+
+    def __init__(self, host: Host, connection: Connection, now: Callable[[], Instant]) -> None:
+        self.host = host
+        self.connection = connection
+        self._now = now
+        self._waiting = _Waiting()
+        connection.handler = self._waiting.wake
+
+    async def read(self, limit: int) -> bytes:
+        """Up to `limit` octets, once there are some; none at the end of the stream. Raises OSError."""
+        while True:
+            data = self.host.read(self.connection, limit, self._now())
+            if data or not limit or self.connection.at_end_of_stream:
+                return data
+            await self._waiting.event()
+
+    async def write(self, data: Octets) -> None:
+        """Have TCP take all of `data`. Raises OSError."""
+        with memoryview(data) as view, view.cast("B") as octets:
+            done = 0
+            while done < len(octets):
+                done += self.host.write(self.connection, octets[done:], self._now())
+                if done < len(octets):
+                    await self._waiting.event()
+
+    def close(self) -> None:
+        """End the connection."""
+        self.host.close(self.connection, self._now())
+
+
+class AcceptQueue:
+    """`listeners` of ours, in whose stead `sock` listened; they are closed when it is found to be."""
+
+    def __init__(
+        self, sock: socket.socket, listeners: Sequence[tuple[Host, Listener]], now: Callable[[], Instant]
+    ) -> None:
+        self._sock = weakref.ref(sock)
+        self._listeners = listeners
+        self._now = now
+        self._waiting = _Waiting()
+        for _, listener in listeners:
+            listener.handler = self._on_event
+
+    async def next(self) -> tuple[Host, Connection]:
+        """The next connection, once there is one."""
+        while True:
+            for host, listener in self._listeners:
+                if (connection := host.accept(listener)) is not None:
+                    return host, connection
+            await self._waiting.event()
+
+    def close(self) -> None:
+        """Take no more."""
+        for host, listener in self._listeners:
+            host.close_listener(listener, self._now())
+
+    def _on_event(self, kinds: int, now: Instant) -> None:
+        sock = self._sock()
+        if sock is None or sock.fileno() < 0:  # closed, but still held by somebody
+            self.close()
+        self._waiting.wake(kinds, now)
+
+
+class StandIns:
+    """All of a loop's."""
+
+    def __init__(self, now: Callable[[], Instant]) -> None:
+        self._now = now
+        self._connections: weakref.WeakKeyDictionary[socket.socket, StandIn] = weakref.WeakKeyDictionary()
+        self._ends: weakref.WeakKeyDictionary[socket.socket, weakref.finalize[[], socket.socket]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._queues: weakref.WeakKeyDictionary[socket.socket, AcceptQueue] = weakref.WeakKeyDictionary()
+
+    def connect(self, sock: socket.socket, host: Host, connection: Connection) -> None:
+        """From now on, `sock` stands for `connection`."""
+        stand_in = self._connections[sock] = StandIn(host, connection, self._now)
+        self._ends[sock] = self._when_gone(sock, stand_in.close)
+
+    def of(self, sock: socket.socket) -> StandIn | None:
+        """What `sock` stands for, if anything."""
+        return self._connections.get(sock)
+
+    def take(self, sock: socket.socket) -> StandIn | None:
+        """As of(), and then it stands for nothing any more, and is closed."""
+        stand_in = self._connections.pop(sock, None)
+        if stand_in is not None:
+            self._ends.pop(sock).detach()
+            sock.close()
+        return stand_in
+
+    def listen(self, sock: socket.socket, listeners: Sequence[tuple[Host, Listener]]) -> AcceptQueue:
+        """From now on, `listeners` listen in the stead of `sock`."""
+        sock.shutdown(socket.SHUT_RD)  # it does not listen any more, and keeps the port
+        queue = self._queues[sock] = AcceptQueue(sock, listeners, self._now)
+        self._when_gone(sock, queue.close)
+        return queue
+
+    def queue(self, sock: socket.socket) -> AcceptQueue | None:
+        """What listens in the stead of `sock`, if anything does."""
+        return self._queues.get(sock)
+
+    def _when_gone(self, sock: socket.socket, close: Callable[[], None]) -> "weakref.finalize[[], socket.socket]":
+        end = weakref.finalize(sock, close)
+        end.atexit = False
+        return end
