@@ -19,7 +19,7 @@ from stack.virtual.link import LinkProfile
 from tests.aio.conftest import World
 from tests.kernel.conftest import Namespace
 
-from .links import SERVER_NAME, KernelLink, VirtualLink
+from .links import SERVER_NAME, KernelLink, PacedWorld, VirtualLink
 
 Link = VirtualLink | KernelLink
 
@@ -54,6 +54,12 @@ def lossy_world() -> Iterator[World]:
     yield from _closed_after(World(LinkProfile(delay=20 * MILLISECOND, loss=0.1)))
 
 
+@pytest.fixture
+def paced_world() -> Iterator[World]:
+    """As `world`, by the machine's clock."""
+    yield from _closed_after(PacedWorld())
+
+
 @pytest.fixture(scope="session")
 def namespace() -> Iterator[Namespace]:
     """One for all: each scenario has a device of its own in it."""
@@ -67,11 +73,21 @@ def namespace() -> Iterator[Namespace]:
 _KERNEL_LINKS = [pytest.param(name, marks=pytest.mark.kernel) for name in ("stack-serves", "kernel-serves")]
 
 
+def _link(request: pytest.FixtureRequest, world: str) -> Link:
+    if request.param == "virtual":
+        return VirtualLink(request.getfixturevalue(world))
+    return KernelLink(request.getfixturevalue("namespace"), stack_serves=request.param == "stack-serves")
+
+
 @pytest.fixture(params=["virtual", *_KERNEL_LINKS])
 def link(request: pytest.FixtureRequest) -> Link:
-    if request.param == "virtual":
-        return VirtualLink(request.getfixturevalue("world"))
-    return KernelLink(request.getfixturevalue("namespace"), stack_serves=request.param == "stack-serves")
+    return _link(request, "world")
+
+
+@pytest.fixture(params=["virtual", *_KERNEL_LINKS])
+def paced_link(request: pytest.FixtureRequest) -> Link:
+    """As `link`, for scenarios that talk to programs outside of it: nothing is in virtual time."""
+    return _link(request, "paced_world")
 
 
 @pytest.fixture(autouse=True)
