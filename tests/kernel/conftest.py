@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,7 @@ class Server:
         self._directory = Path(tempfile.mkdtemp(prefix="tapstack-"))
         self._directory.chmod(0o777)
         self._log = (self._directory / "log").open("w+b")
+        self._workers = int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1
         notify = self._directory / "notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(notify))
@@ -161,18 +163,23 @@ class Server:
     def log(self) -> str:
         return Path(self._log.name).read_text(errors="replace")
 
-    def statistics(self) -> dict[str, str]:
-        """What the server says of itself when it gets SIGUSR1."""
+    def statistics_of_each(self) -> list[Counter[str]]:
+        """What each of its workers says of itself when the server gets SIGUSR1."""
         before = self.log.count("message=statistics")
         self.process.send_signal(signal.SIGUSR1)
-        wait_for(lambda: self.log.count("message=statistics") > before, "the statistics line")
-        line = [line for line in self.log.splitlines() if "message=statistics" in line][-1]
-        return dict(word.split("=", 1) for word in line.split())
+        wait_for(lambda: self.log.count("message=statistics") == before + self._workers, "everybody's statistics")
+        lines = [line for line in self.log.splitlines() if "message=statistics" in line][-self._workers :]
+        words = [[word.split("=", 1) for word in line.split()] for line in lines]
+        return [Counter({name: int(value) for name, value in each if value.isdecimal()}) for each in words]
+
+    def statistics(self) -> Counter[str]:
+        """What the server says of itself, all workers taken together."""
+        return sum(self.statistics_of_each(), Counter())
 
     def connections(self) -> int:
         """How many connections it has, those in TIME-WAIT not counted."""
         statistics = self.statistics()
-        return int(statistics["connections"]) - int(statistics.get("connections_time_wait", 0))
+        return statistics["connections"] - statistics["connections_time_wait"]
 
     def stop(self, number: int = signal.SIGTERM, within: float = 2.0) -> float:
         """Ask it to end; the seconds that it took. Fails unless it ended in time, in order and silently."""
@@ -219,6 +226,17 @@ def serve(namespace: Namespace, tmp_path: Path) -> Iterator[Serve]:
     finally:
         for server in servers:
             server.close()
+
+
+@pytest.fixture(params=["auto", "off", "two workers", "Python fastpath"])
+def serve_in_each_mode(serve: Serve, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """serve(), with and without offload, and with offload by two processes, and without the C part."""
+    options = ("--offload", "off" if request.param == "off" else "auto")
+    if request.param == "two workers":
+        options += ("--workers", "2")
+    elif request.param == "Python fastpath":
+        monkeypatch.setenv("TAPSTACK_FASTPATH", "reference")
+    return lambda *arguments, **more: serve(*options, *arguments, **more)
 
 
 @pytest.fixture(params=["auto", "off"])

@@ -62,7 +62,7 @@ def resident(server: Server) -> int:
 
 
 def counted(server: Server, name: str) -> int:
-    return int(server.statistics().get(name, 0))
+    return server.statistics()[name]
 
 
 def test_a_download_goes_on_through_a_flood_of_syns(namespace: Namespace, serve: Serve, served: Path) -> None:

@@ -25,8 +25,8 @@ def site(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(serve_either_way: Serve, site: Path) -> Server:
-    return serve_either_way(str(site))
+def server(serve_in_each_mode: Serve, site: Path) -> Server:
+    return serve_in_each_mode(str(site))
 
 
 def curl(
@@ -62,8 +62,8 @@ def test_a_page(namespace: Namespace, server: Server, site: Path) -> None:
     assert body == (site / "index.html").read_text()
 
 
-def test_the_page_about_the_stack_itself(namespace: Namespace, serve_either_way: Serve) -> None:
-    serve_either_way()
+def test_the_page_about_the_stack_itself(namespace: Namespace, serve_in_each_mode: Serve) -> None:
+    serve_in_each_mode()
     assert status_of(namespace, URL) == "200"
     assert status_of(namespace, f"{URL}journey.json") == "200"
 
@@ -98,7 +98,7 @@ def test_two_hundred_downloads_at_once(namespace: Namespace, server: Server, sit
     expected = sha256_of(site / "1MB")
     digests = [sha256_of(file) for file in out.iterdir()]
     assert len(digests) == 200 and set(digests) == {expected}
-    assert int(server.statistics()["TcpPassiveOpens"]) >= 200
+    assert server.statistics()["TcpPassiveOpens"] >= 200
 
 
 def test_ranges_and_conditions(namespace: Namespace, server: Server, site: Path, tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_a_device_that_another_has_left_with_offload(namespace: Namespace, serve
     for offload in ("auto", "off", "auto"):
         server = serve(str(tmp_path), "--tap", "made0", "--offload", offload)
         namespace.run("curl", "--silent", "--fail", "--max-time", "10", "--output", "/dev/null", f"{URL}file")
-        assert int(server.statistics().get("TcpInCsumErrors", 0)) == 0
+        assert server.statistics()["TcpInCsumErrors"] == 0
         server.process.kill()
         server.process.wait(10)
 
@@ -230,7 +230,7 @@ def test_datagrams_and_pings_go_with_it(namespace: Namespace, serve_either_way: 
     for size in ("56", "1473", "65507"):
         said = namespace.run("ping", "-c", "3", "-i", "0.2", "-W", "2", "-s", size, ADDRESS).stdout
         assert re.search("3 received, 0% packet loss", said), said
-    wait_for(lambda: int(server.statistics()["IcmpOutDestUnreachs"]) == 6, "six errors")
+    wait_for(lambda: server.statistics()["IcmpOutDestUnreachs"] == 6, "six errors")
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_an_asgi_application(namespace: Namespace, serve: Serve, applications: P
     server = serve("apps:asgi", "--verbose", directory=applications)
     assert namespace.run("curl", "-sS", "--max-time", "5", URL).stdout == "asgi 10.77.0"
     assert "serves       the application apps:asgi" in server.log
-    wait_for(lambda: server.statistics()["requests"] == "1", "the request to be counted")
+    wait_for(lambda: server.statistics()["requests"] == 1, "the request to be counted")
     server.stop(within=3)
     assert "stopped after" in server.log and "1 requests on 1 connections" in server.log
     assert "tap0" not in namespace.devices()

@@ -21,15 +21,6 @@ def workers_of(server: Server) -> list[int]:
     return [int(pid) for pid in children.split()]
 
 
-def statistics(server: Server, count: int) -> list[dict[str, str]]:
-    """What each of `count` workers says of itself."""
-    before = server.log.count("message=statistics")
-    server.process.send_signal(signal.SIGUSR1)
-    wait_for(lambda: server.log.count("message=statistics") == before + count, "everybody's statistics")
-    lines = [line for line in server.log.splitlines() if "message=statistics" in line][-count:]
-    return [dict(word.split("=", 1) for word in line.split()) for line in lines]
-
-
 def fetch_many(namespace: Namespace, number: int, name: str, out: Path) -> None:
     out.mkdir()
     namespace.run(
@@ -46,9 +37,9 @@ def test_all_of_them_serve(namespace: Namespace, serve_either_way: Serve, tmp_pa
     fetch_many(namespace, 100, "1MB", tmp_path / "out")
     digests = [sha256_of(file) for file in (tmp_path / "out").iterdir()]
     assert len(digests) == 100 and set(digests) == {sha256_of(tmp_path / "1MB")}
-    served = [int(each["requests"]) for each in statistics(server, count)]
+    served = [each["requests"] for each in server.statistics_of_each()]
     assert sum(served) == 100 and min(served) > 0
-    assert sum(int(each.get("TcpOutRsts", 0)) for each in statistics(server, count)) == 0
+    assert server.statistics()["TcpOutRsts"] == 0
     server.stop()
     assert "100 requests on 100 connections" in server.log
     assert "tap0" not in namespace.devices()
@@ -66,9 +57,9 @@ def test_every_worker_finds_the_neighbour(namespace: Namespace, serve: Serve, tm
     (tmp_path / "file").write_bytes(b"octets")
     server = serve(str(tmp_path), "--workers", "4")
     fetch_many(namespace, 40, "file", tmp_path / "out")
-    counted = statistics(server, 4)
-    assert sum(int(each.get("ArpOutRequests", 0)) for each in counted) <= 4, "nobody asked twice"
-    assert sum(int(each.get("ArpOutAnnouncements", 0)) for each in counted) <= 2
+    counted = server.statistics()
+    assert counted["ArpOutRequests"] <= 4, "nobody asked twice"
+    assert counted["ArpOutAnnouncements"] <= 2
 
 
 def test_a_worker_that_dies_is_replaced_and_takes_only_its_own_with_it(
@@ -82,7 +73,7 @@ def test_a_worker_that_dies_is_replaced_and_takes_only_its_own_with_it(
     command = ("curl", "--silent", "--fail", "--limit-rate", "2M", *patience, "--output")
     clients = [namespace.start(*command, str(tmp_path / f"out{number}"), f"{URL}large") for number in range(18)]
     wait_for(lambda: len(list(tmp_path.glob("out*"))) == 18, "the downloads to begin")
-    connections = sorted(int(each["connections"]) for each in statistics(server, 3))
+    connections = sorted(each["connections"] for each in server.statistics_of_each())
     before = workers_of(server)
     os.kill(before[0], signal.SIGKILL)
     codes = [client.wait(60) for client in clients]
