@@ -206,6 +206,11 @@ class Host:
         self._now = now
         return connection.read(limit, now)
 
+    def read_into(self, connection: Connection, buffer: memoryview, now: Instant) -> int:
+        """As read(), into `buffer`, which is of octets and can be written to; returns how many. Raises OSError."""
+        self._now = now
+        return connection.read_into(buffer, now)
+
     def shutdown(self, connection: Connection, now: Instant) -> None:
         """Send a FIN behind what was written; reading goes on. Raises OSError."""
         self._now = now

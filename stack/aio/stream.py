@@ -235,10 +235,9 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
             if self._is_buffered:
                 call = "get_buffer"
                 buffer = _buffer_of(protocol)
-                data = host.read(connection, len(buffer), now)
-                buffer[: len(data)] = data
+                count = host.read_into(connection, buffer, now)
                 call = "buffer_updated"
-                protocol.buffer_updated(len(data))
+                protocol.buffer_updated(count)
             else:
                 protocol.data_received(host.read(connection, _READ_SIZE, now))
         except (SystemExit, KeyboardInterrupt):

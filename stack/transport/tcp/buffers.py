@@ -94,11 +94,12 @@ class SendBuffer:
 class ReceiveBuffer:
     """Arrived in order and not yet read: `size` octets. Mostly that is one piece, which needs no list."""
 
-    __slots__ = ("_first", "_memory", "_more", "size")
+    __slots__ = ("_at", "_first", "_memory", "_more", "size")
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._first = b""
+        self._at = 0  # so much of the first has been read
         self._more: deque[bytes] | None = None  # pieces behind the first, if there are any
         self.size = 0
 
@@ -125,28 +126,39 @@ class ReceiveBuffer:
     def read(self, limit: int) -> bytes:
         """Take up to `limit` octets: of what came as one large piece that alone, which spares a copy."""
         data = self._first
-        if len(data) <= limit and (self._more is None or len(data) >= _LARGE):
+        if not self._at and len(data) <= limit and (self._more is None or len(data) >= _LARGE):
             self._next()
         else:
-            data = self._gather(limit)
-        self._memory.used -= len(data)
-        self.size -= len(data)
+            parts = []
+            left = limit
+            while left and self._first:
+                parts.append(self._take(left))
+                left -= len(parts[-1])
+            data = b"".join(parts)
+        self._has_left(len(data))
         return data
 
-    def _gather(self, limit: int) -> bytes:
-        parts = []
-        left = limit
-        while left and (chunk := self._first):
-            if len(chunk) > left:
-                self._first = chunk[left:]
-                chunk = chunk[:left]
-            else:
-                self._next()
-            parts.append(chunk)
-            left -= len(chunk)
-        return b"".join(parts)
+    def read_into(self, buffer: memoryview) -> int:
+        """Take as many octets as there are, or `buffer` has room for, and copy them there; returns how many."""
+        filled = 0
+        while filled < len(buffer) and self._first:
+            part = self._take(len(buffer) - filled)
+            buffer[filled : filled + len(part)] = part
+            filled += len(part)
+        self._has_left(filled)
+        return filled
+
+    def _take(self, limit: int) -> memoryview:
+        """Up to `limit` octets of the first piece."""
+        first, at = memoryview(self._first), self._at
+        if limit < len(first) - at:
+            self._at = at + limit
+            return first[at : at + limit]
+        self._next()
+        return first[at:]
 
     def _next(self) -> None:
+        self._at = 0
         more = self._more
         if more is None:
             self._first = b""
@@ -154,6 +166,10 @@ class ReceiveBuffer:
         self._first = more.popleft()
         if not more:
             self._more = None
+
+    def _has_left(self, count: int) -> None:
+        self._memory.used -= count
+        self.size -= count
 
     def disown(self) -> None:
         """The connection is over: what can still be read is the application's, whether or not it ever reads it."""
@@ -163,6 +179,6 @@ class ReceiveBuffer:
     def clear(self) -> None:
         """Forget everything."""
         self._first = b""
+        self._at = 0
         self._more = None
-        self._memory.used -= self.size
-        self.size = 0
+        self._has_left(self.size)

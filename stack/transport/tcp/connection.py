@@ -165,19 +165,36 @@ class Connection(Subject):
 
         Raises the connection's error, once what arrived before it has been read, and unless that ended with a FIN.
         """
-        receiver = self.receiver
-        if receiver.buffer.size:
-            data = receiver.buffer.read(limit)
-            receiver.on_read(len(data), self.sender.recovery.rack.min_rtt or 0, now)
-            if self.urgency is not None:
-                self.urgency.on_read(receiver.unread)
-            if self.state in _RECEIVING and receiver.wants_to_update():
-                self.ack_now = True
-                self.tcp.mark_dirty(self)
-            return data
-        if self.error is not None and not receiver.has_finished:
+        data = b""
+        if self._has_something_to_read():
+            data = self.receiver.buffer.read(limit)
+            self._on_read(len(data), now)
+        return data
+
+    def read_into(self, buffer: memoryview, now: Instant) -> int:
+        """As read(), into `buffer`, which is of octets and can be written to; returns how many octets that were."""
+        count = 0
+        if self._has_something_to_read():
+            count = self.receiver.buffer.read_into(buffer)
+            self._on_read(count, now)
+        return count
+
+    def _has_something_to_read(self) -> bool:
+        if self.receiver.buffer.size:
+            return True
+        if self.error is not None and not self.receiver.has_finished:
             raise self.error
-        return b""
+        return False
+
+    def _on_read(self, count: int, now: Instant) -> None:
+        """`count` octets are the application's: its window may open."""
+        receiver = self.receiver
+        receiver.on_read(count, self.sender.recovery.rack.min_rtt or 0, now)
+        if self.urgency is not None:
+            self.urgency.on_read(receiver.unread)
+        if self.state in _RECEIVING and receiver.wants_to_update():
+            self.ack_now = True
+            self.tcp.mark_dirty(self)
 
     def shutdown(self, now: Instant) -> None:
         """CLOSE of RFC 9293 3.9.1.4: no more will be written; a FIN follows what was. Reading goes on.
