@@ -79,6 +79,12 @@ def _link(request: pytest.FixtureRequest, world: str) -> Link:
     return KernelLink(request.getfixturevalue("namespace"), stack_serves=request.param == "stack-serves")
 
 
+@pytest.fixture
+def stack_serves(namespace: Namespace) -> KernelLink:
+    """The link of which the server's end is on the stack, and the client's on the kernel."""
+    return KernelLink(namespace, stack_serves=True)
+
+
 @pytest.fixture(params=["virtual", *_KERNEL_LINKS])
 def link(request: pytest.FixtureRequest) -> Link:
     return _link(request, "world")

@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -40,6 +41,22 @@ class Place:
 
     server: str
     client: str
+
+
+class Memory:
+    """By how much the process that it is made in grows from then on."""
+
+    def __init__(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak
+        self._at_first = self._octets("VmRSS")
+
+    def grown(self) -> int:
+        """At the most, in octets."""
+        return self._octets("VmHWM") - self._at_first
+
+    def _octets(self, name: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{name}:"))
 
 
 Serve = Callable[[Place], AbstractAsyncContextManager[Any]]
