@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final
 
@@ -46,6 +47,16 @@ class SocketFace:
 
     def __init__(self) -> None:
         self._options: dict[tuple[int, int], int | bytes] = {}
+
+    def __repr__(self) -> str:
+        ends = f", laddr={self.getsockname()}" if self.fileno() != -1 else ""
+        with suppress(OSError):
+            ends += f", raddr={self.getpeername()}"
+        kind = f"family={self.family}, type={self.type}, proto={self.proto}"
+        return f"<{type(self).__name__} fd={self.fileno()}, {kind}{ends}>"
+
+    def __getstate__(self) -> object:
+        raise TypeError(f"Cannot serialize {type(self).__name__} object")
 
     def fileno(self) -> int:
         """See above; -1 once closed."""

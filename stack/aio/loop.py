@@ -8,21 +8,19 @@ routes lead: where the stack cannot do what is asked, the call fails.
 import asyncio
 import errno
 import socket
-from asyncio import sslproto
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from stack.addresses import UNSPECIFIED, Ipv4Address, show_ipv4
+from stack.aio.clients import TIMEOUTS, ClientCalls, check_options
 from stack.aio.endpoint import DatagramCalls
 from stack.aio.names import NameCalls
 from stack.aio.selector import StackSelector
 from stack.aio.server import Server
 from stack.aio.standins import StandIns
-from stack.aio.stream import StreamTransport
 from stack.aio.territory import Territory, ipv4_of
 from stack.aio.underlay import Underlay, VirtualNetwork
-from stack.clock import SECOND, Instant
-from stack.events import CLOSED, ESTABLISHED
+from stack.clock import MILLISECOND, SECOND
 from stack.host import Host
 from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.listener import Listener
@@ -33,11 +31,12 @@ if TYPE_CHECKING:
 else:
     _Base = object
 _Factory = Callable[[], asyncio.BaseProtocol]
-_Made = tuple[asyncio.BaseTransport, asyncio.BaseProtocol]
-_TLS_OPTIONS = ("server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout")
+_SERVER_OPTIONS: Final = frozenset(
+    ("backlog", "family", "flags", "keep_alive", "reuse_address", "reuse_port", "ssl", "start_serving", *TIMEOUTS)
+)
 
 
-class StackCalls(NameCalls, DatagramCalls, _Base):
+class StackCalls(NameCalls, ClientCalls, DatagramCalls, _Base):
     """The calls. `_settle_in` is to be called before any of them."""
 
     def _settle_in(self, underlay: Underlay, names: Mapping[str, str], dns_servers: Sequence[Ipv4Address] = ()) -> None:
@@ -65,6 +64,7 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
 
         So does a `sock` that is bound to a port of 0.0.0.0 and does not listen: the port is what counts of it.
         """
+        check_options("create_server", options, _SERVER_OPTIONS)
         bound = None
         if sock is not None and host is None and port is None and _is_for_all_addresses(sock) and not _listens(sock):
             bound, sock = sock, None
@@ -75,7 +75,7 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
         if places is None:
             return await super().create_server(protocol_factory, host, port, **options)
         context = options.pop("ssl", None)
-        timeouts = {name: options[name] for name in _TLS_OPTIONS if options.get(name) is not None}
+        timeouts = {name: options[name] for name in TIMEOUTS if options.get(name) is not None}
         if isinstance(context, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
         if timeouts and context is None:
@@ -139,155 +139,6 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
                     raise
         raise OSError(errno.EADDRINUSE, f"all ephemeral ports from {low} to {high} are in use")
 
-    # Clients
-
-    async def create_connection(  # type: ignore[override]
-        self, protocol_factory: _Factory, host: Any = None, port: Any = None, *, sock: Any = None, **options: Any
-    ) -> _Made:
-        """As asyncio's; `sock` may be one that sock_connect() has connected to an address of the stack's."""
-        context = options.get("ssl")
-        given = {name: options[name] for name in _TLS_OPTIONS if options.get(name) is not None}
-        if sock is not None:
-            if self._stand_ins.of(sock) is None:
-                return await super().create_connection(protocol_factory, sock=sock, **options)
-            self._check_tls(context, host, given)
-            stack, connection = self._take_over(sock)
-        else:
-            infos = await self._resolve(host, port, options)
-            if not any(self._is_ours(address, options.get("local_addr")) for address in infos):
-                return await super().create_connection(protocol_factory, host, port, **options)
-            self._check_tls(context, host, given)
-            stack, connection = await self._connect_to_any(infos, options.get("local_addr"))
-        return await self._hand_over(stack, connection, protocol_factory, context, given)
-
-    async def connect_accepted_socket(  # type: ignore[override]
-        self, protocol_factory: _Factory, sock: socket.socket, *, ssl: Any = None, **timeouts: Any
-    ) -> _Made:
-        """As asyncio's; `sock` may be one that sock_accept() has given."""
-        if self._stand_ins.of(sock) is None:
-            return await super().connect_accepted_socket(protocol_factory, sock, ssl=ssl, **timeouts)
-        given = {name: value for name, value in timeouts.items() if value is not None}
-        if ssl is None and given:
-            raise ValueError(f"{next(iter(given))} is only meaningful with ssl")
-        stack, connection = self._take_over(sock)
-        return await self._hand_over(stack, connection, protocol_factory, ssl, given, server_side=True)
-
-    def _take_over(self, sock: socket.socket) -> tuple[Host, Connection]:
-        stand_in = self._stand_ins.take(sock)
-        assert stand_in is not None
-        return stand_in.host, stand_in.connection
-
-    async def _hand_over(
-        self,
-        stack: Host,
-        connection: Connection,
-        factory: _Factory,
-        context: Any,
-        given: dict[str, Any],
-        *,
-        server_side: bool = False,
-    ) -> _Made:
-        """A transport on `connection`, once its protocol is connected, and TLS is agreed on."""
-        waiter = self.create_future()
-        try:
-            protocol = factory()
-        except BaseException:
-            stack.abort(connection, self._now())
-            raise
-        transport = self._make_transport(
-            stack, connection, protocol, context, waiter, None, server_side=server_side, **given
-        )
-        try:
-            await waiter
-        except BaseException:
-            transport.close()
-            raise
-        return transport, protocol
-
-    def _check_tls(self, context: Any, host: Any, given: dict[str, Any]) -> None:
-        """Complain as asyncio does; fill in the name that the server's certificate must have."""
-        if not context and given:
-            raise ValueError(f"{next(iter(given))} is only meaningful with ssl")
-        if context and "server_hostname" not in given:
-            if not host:
-                raise ValueError("You must set server_hostname when using ssl without a host")
-            given["server_hostname"] = host
-
-    async def _resolve(self, host: Any, port: Any, options: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        if host is None:
-            return []
-        asked = {name: options.get(name) or 0 for name in ("family", "proto", "flags")}
-        infos = await self.getaddrinfo(host, port, type=socket.SOCK_STREAM, **asked)
-        return [info[4] for info in infos]
-
-    def _is_ours(self, address: tuple[Any, ...], local: Any = None) -> bool:
-        number = ipv4_of(address[0])
-        if number is None:
-            return False
-        own = None if local is None else ipv4_of(self._territory.literal(local[0]))
-        return self._territory.holds(number) or (own is not None and own != UNSPECIFIED and self._territory.holds(own))
-
-    async def _connect_to_any(self, addresses: list[tuple[Any, ...]], local: Any) -> tuple[Host, Connection]:
-        """The first of the stack's `addresses` that answers. Raises the first's OSError."""
-        errors = []
-        for address in addresses:
-            if self._is_ours(address, local):
-                try:
-                    return await self._open(address, local)
-                except OSError as error:
-                    errors.append(error)
-        raise errors[0]
-
-    async def _open(self, address: tuple[Any, ...], local: Any = None) -> tuple[Host, Connection]:
-        """An active open. Raises OSError."""
-        number = ipv4_of(address[0])
-        own = None if local is None else ipv4_of(self._territory.literal(local[0]))
-        host = None if number is None else self._territory.way_to(number, own)
-        if number is None or host is None:
-            raise OSError(errno.ENETUNREACH, f"Connect call failed {address}")
-        own = None if own == UNSPECIFIED else own
-        connection = host.connect(number, address[1], self._now(), own, (local[1] or None) if local else None)
-        opened: asyncio.Future[None] = self.create_future()
-
-        def on_event(kinds: int, now: Instant) -> None:
-            if opened.done():
-                return
-            if kinds & ESTABLISHED:
-                opened.set_result(None)
-            elif kinds & CLOSED:
-                number = connection.error.errno if connection.error else errno.ECONNABORTED
-                opened.set_exception(OSError(number, f"Connect call failed {address}"))
-
-        connection.handler = on_event
-        try:
-            await opened
-        except BaseException:
-            connection.handler = None
-            host.abort(connection, self._now())
-            raise
-        return host, connection
-
-    def _make_transport(
-        self,
-        stack: Host,
-        connection: Connection,
-        protocol: asyncio.BaseProtocol,
-        context: Any,
-        waiter: "asyncio.Future[None] | None",
-        server: Server | None,
-        *,
-        server_side: bool,
-        **given: Any,
-    ) -> asyncio.Transport:
-        """A transport for `protocol`, with TLS between them where there is a `context`."""
-        if not context:
-            return StreamTransport(self, stack, connection, protocol, self._now, waiter, server)
-        make: Any = sslproto.SSLProtocol
-        between = make(self, protocol, None if context is True else context, waiter, server_side, **given)
-        StreamTransport(self, stack, connection, between, self._now, None, server)
-        transport: asyncio.Transport = between._app_transport
-        return transport
-
     # Sockets
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
@@ -302,7 +153,8 @@ class StackCalls(NameCalls, DatagramCalls, _Base):
             return
         if sock.type != socket.SOCK_STREAM:
             raise OSError(errno.ENETUNREACH, f"{resolved[0]} is the stack's: use create_datagram_endpoint()")
-        host, connection = await self._open(resolved)
+        patience = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) * MILLISECOND
+        host, connection = await self._open(resolved, patience=patience or None)
         self._stand_ins.connect(sock, host, connection)
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:

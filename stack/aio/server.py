@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stack.aio.faces import ListenerFace
-from stack.aio.stream import StreamTransport
+from stack.aio.stream import StreamTransport, throw
 from stack.clock import Instant
 from stack.host import Host
 from stack.transport.tcp.connection import Connection
@@ -20,8 +20,8 @@ MakeTransport = Callable[[Host, Connection, "Server"], object]
 class Server(asyncio.AbstractServer):
     """Listeners, and the transports of the connections that they took.
 
-    `listeners` listen already, but nothing is accepted before start_serving(): as with a socket's backlog. `bound` is
-    the kernel's socket in whose stead they do, if there is one; it is closed with them, as asyncio does it.
+    `listeners` have their ports, but nobody is let in before start_serving(). `bound` is the kernel's socket in whose
+    stead they listen, if there is one; it is closed with them, as asyncio does it.
     """
 
     def __init__(
@@ -35,6 +35,8 @@ class Server(asyncio.AbstractServer):
         self._loop = loop
         self._bound = bound
         self._listeners = list(listeners)
+        for _, listener in listeners:
+            listener.is_reserved = True
         self._make_transport = make_transport
         self._now = now
         self._transports: weakref.WeakSet[StreamTransport] = weakref.WeakSet()
@@ -103,21 +105,21 @@ class Server(asyncio.AbstractServer):
         await asyncio.sleep(0)
 
     def begin(self) -> None:
-        """As start_serving(), from where nothing can be awaited."""
-        if self._serving or not self._is_open:
+        """As start_serving(), from where nothing can be awaited. Raises RuntimeError once closed."""
+        if not self._is_open:
+            raise RuntimeError(f"server {self!r} is closed")
+        if self._serving:
             return
         self._serving = True
         self._context = contextvars.copy_context()  # in which protocols are made and called
         for host, listener in self._listeners:
             listener.handler = lambda kinds, now, host=host, listener=listener: self._accept(host, listener, now)
-            self._accept(host, listener, self._now())
+            listener.is_reserved = False
 
     async def serve_forever(self) -> None:
         """Take connections until cancelled, or until close()."""
         if self._forever is not None:
             raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
-        if not self._is_open:
-            raise RuntimeError(f"server {self!r} is closed")
         self.begin()
         self._forever = self._loop.create_future()
         try:
@@ -148,8 +150,11 @@ class Server(asyncio.AbstractServer):
         while (connection := host.accept(listener)) is not None:
             try:
                 self._context.copy().run(self._make_transport, host, connection, self)
-            except Exception as error:
-                host.abort(connection, now)
+            except (SystemExit, KeyboardInterrupt) as error:
+                host.close(connection, now)
+                self._loop.call_soon(throw, error)
+            except BaseException as error:
+                host.close(connection, now)
                 self._loop.call_exception_handler(
                     {"message": "Error on transport creation for incoming connection", "exception": error}
                 )

@@ -194,7 +194,7 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
         try:
             self._context.run(self._react, kinds, now)
         except (SystemExit, KeyboardInterrupt) as error:
-            self._loop.call_soon(_throw, error)  # out of the loop, but not out of the middle of the host's events
+            self._loop.call_soon(throw, error)
 
     def _react(self, kinds: int, now: Instant) -> None:
         if self._buffer and kinds & (WRITABLE | CLOSED):
@@ -331,7 +331,8 @@ def _buffer_of(protocol: Any) -> memoryview:
     return buffer
 
 
-def _throw(error: BaseException) -> None:
+def throw(error: BaseException) -> None:
+    """Raise `error`: for call_soon(), of what is to come out of the loop, not out of the middle of a host's events."""
     raise error
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -39,16 +39,20 @@ def played(scenario: Scenario, place: str) -> dict[str, Trace]:
 
 
 def differential(
-    scenario: Scenario | None = None, /, *, differs: Mapping[str, str | None] | None = None
+    scenario: Scenario | None = None,
+    /,
+    *,
+    differs: Mapping[str, str | None] | None = None,
+    adds: Mapping[str, Sequence[str]] | None = None,
 ) -> Callable[..., Any]:
     """The test that `scenario` is.
 
-    `differs`: lines of the kernel's traces, and what the stack has in their place (None: nothing). Each such difference
-    is explained in docs/compatibility.md, and must be there.
+    `differs`: lines of the kernel's traces, and what the stack has in their place (None: nothing); `adds`: what it has
+    behind them, by side. Each such difference is explained in docs/compatibility.md, and must be there.
     """
     if scenario is None:
-        return functools.partial(differential, differs=differs)
-    replaced = differs or {}
+        return functools.partial(differential, differs=differs, adds=adds)
+    replaced, added = differs or {}, adds or {}
 
     @pytest.mark.parametrize("place", [place for place in PLACES if place != KERNEL])
     def test(place: str) -> None:
@@ -56,8 +60,10 @@ def differential(
         lines = {line for trace in expected.values() for line in trace}
         assert not replaced.keys() - lines, "a difference is explained that there is no more"
         got = played(scenario, place)
-        told = {side: [replaced.get(line, line) for line in trace] for side, trace in expected.items()}
-        wanted = {side: [line for line in trace if line is not None] for side, trace in told.items()}
+        wanted = {}
+        for side in {*expected, *added}:
+            lines_there = [replaced.get(line, line) for line in expected.get(side, ())]
+            wanted[side] = [line for line in lines_there if line is not None] + list(added.get(side, ()))
         assert got == {side: trace for side, trace in wanted.items() if trace}
 
     test.__doc__ = scenario.__doc__

@@ -6,7 +6,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from stack.addresses import ipv4, mac
 from stack.aio.loop import StackLoop, VirtualLoop
@@ -41,10 +41,24 @@ class _End:
 @contextmanager
 def _kernel() -> Iterator[Stage]:
     loop = asyncio.SelectorEventLoop()
-    try:
-        yield Stage(loop, "127.0.0.1", "127.0.0.1", _REAL)
-    finally:
-        loop.close()
+    with ExitStack() as resources:
+
+        def silence() -> int:
+            listener = resources.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            resources.enter_context(socket.create_connection(listener.getsockname()))
+            port: int = listener.getsockname()[1]
+            return port
+
+        resources.callback(loop.close)
+        yield Stage(loop, "127.0.0.1", "127.0.0.1", _REAL, silence)
+
+
+def _silent_port(server: Host, client: Host, loop: StackLoop | UvLoop) -> int:
+    """As with the kernel's: one connection that waits to be accepted is all that there can be."""
+    port = 8888
+    server.listen(port, loop._now(), backlog=1)
+    client.connect(ipv4(SERVER), port, loop._now())
+    return port
 
 
 @contextmanager
@@ -54,7 +68,7 @@ def _virtual() -> Iterator[Stage]:
     network.connect(client, server, LinkProfile(delay=MILLISECOND))
     loop = VirtualLoop(network)
     try:
-        yield Stage(loop, SERVER, CLIENT, _VIRTUAL)
+        yield Stage(loop, SERVER, CLIENT, _VIRTUAL, lambda: _silent_port(server, client, loop))
     finally:
         loop.close()
 
@@ -73,7 +87,7 @@ def _real(
         engines = [Engine(host, _End(end)) for host, end in zip(hosts, ends, strict=True)]
         loop = make_loop(make_devices(engines), {})
         try:
-            yield Stage(loop, SERVER, CLIENT, _REAL)
+            yield Stage(loop, SERVER, CLIENT, _REAL, lambda: _silent_port(hosts[1], hosts[0], loop))
         finally:
             loop.close()
 

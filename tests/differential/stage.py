@@ -21,16 +21,22 @@ _LONG = 40  # octets that are shown as they are
 
 
 class Stage:
-    """`loop`, the addresses of both sides in it, and what was written down there."""
+    """`loop`, the addresses of both sides in it, and what was written down there.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, server: str, client: str, patience: float) -> None:
+    `patience` is for how many seconds something may not happen; silence() makes a port at which nobody answers.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, server: str, client: str, patience: float, silence: Callable[[], int]
+    ) -> None:
         self.loop = loop
+        self.silence = silence
         self.server_address = server
         self.client_address = client
         self.patience = patience
         self._entries: dict[str, list[tuple[str, Any]]] = {}
         self._ports: dict[int, str] = {}
-        self._servers: list[asyncio.AbstractServer] = []
+        self.servers: list[Any] = []
         self._transports: list[asyncio.BaseTransport] = []
         loop.set_exception_handler(self._on_exception)
 
@@ -97,7 +103,8 @@ class Stage:
             text = text.replace(address, "address")
         for port, name in self._ports.items():
             text = re.sub(rf"\b{port}\b", name, text)
-        return re.sub(r" at 0x[0-9a-f]+", "", text)
+        text = re.sub(r"<[\w.]*(Socket|Face) fd=-?\d+", "<socket", text)
+        return re.sub(r" at 0x[0-9a-f]+|\b\w+\.(?=create_\w+\(\))", "", text)
 
     def _add(self, side: str, line: str) -> None:
         self._entries.setdefault(side, []).append((line, None))
@@ -114,8 +121,8 @@ class Stage:
 
     async def settle(self) -> None:
         """Let happen what happens by itself."""
-        for _ in range(6):
-            await asyncio.sleep(0.004)
+        for _ in range(5):
+            await asyncio.sleep(0.002)
 
     async def listen(
         self, *actors: asyncio.BaseProtocol | Callable[[], asyncio.BaseProtocol], **options: Any
@@ -128,7 +135,7 @@ class Stage:
             return actor if isinstance(actor, asyncio.BaseProtocol) else actor()
 
         server = await self.loop.create_server(make, self.server_address, 0, **options)
-        self._servers.append(server)
+        self.servers.append(server)
         self.call_port(server.sockets[0].getsockname()[1], "server")  # type: ignore[attr-defined]
         return server
 
@@ -141,6 +148,10 @@ class Stage:
         """`actor`, connected to the server."""
         await self.loop.create_connection(lambda: actor, *self.at, **options)
         return actor
+
+    def listen_to_nobody(self) -> None:
+        """A server whose accept queue is full, so that it does not answer."""
+        self.call_port(self.silence(), "server")
 
     async def pair(self, server: Any, client: Any, **options: Any) -> None:
         """Connect the two."""
@@ -169,7 +180,7 @@ class Stage:
         """End everything that has not ended, silently."""
         self.loop.set_exception_handler(lambda *_: None)
         entries, self._entries = self._entries, {}
-        for server in self._servers:
+        for server in self.servers:
             server.close()
         for transport in self._transports:
             if transport.get_protocol() is not None:  # asyncio's cannot always be aborted twice

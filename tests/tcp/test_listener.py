@@ -173,3 +173,15 @@ def test_the_number_of_time_waits_is_bounded() -> None:
         peer.expect("A")
     assert [key.remote_port for key in bench.host.resting()] == [1006, 1007, 1008, 1009, 1010]  # the oldest made room
     assert bench.host.counters["TcpExtTCPTimeWaitOverflow"] == 5 and not list(bench.host.connections())
+
+
+def test_a_port_that_is_reserved_refuses_until_it_is_listened_on(bench: Bench) -> None:
+    listener = bench.listen()
+    listener.is_reserved = True
+    early = Peer(bench, port=1001)
+    early.syn()
+    early.expect("RA", ack=1)
+    with pytest.raises(OSError, match="listened on already"):
+        bench.listen()
+    listener.is_reserved = False
+    handshake(bench, 1002)

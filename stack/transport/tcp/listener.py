@@ -45,6 +45,7 @@ class Listener(Subject):
         "backlog",
         "config",
         "is_closed",
+        "is_reserved",
         "port",
         "tcp",
     )
@@ -57,6 +58,7 @@ class Listener(Subject):
         self.backlog = backlog
         self.config = config
         self.is_closed = False
+        self.is_reserved = False  # it has the port, and that is all yet: who comes is refused, as where nobody listens
         self._half_open: dict[FlowKey, HalfOpen] = {}  # the SYN queue: those of whom only the SYN has come,
         self._proceeding: dict[Connection, None] = {}  # and those in SYN-RECEIVED that have sent something else
         self._accepted: dict[Connection, None] = {}  # the accept queue

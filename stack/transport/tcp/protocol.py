@@ -207,7 +207,8 @@ class Tcp:
 
     def listener_for(self, address: Ipv4Address, port: int) -> Listener | None:
         """Who listens on `port` of `address`: the listener for just that address before one for all."""
-        return self._listeners.get((address, port)) or self._listeners.get((UNSPECIFIED, port))
+        listener = self._listeners.get((address, port)) or self._listeners.get((UNSPECIFIED, port))
+        return None if listener is None or listener.is_reserved else listener
 
     def remove_listener(self, listener: Listener) -> None:
         """`listener` is closed."""
