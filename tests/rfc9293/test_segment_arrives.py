@@ -362,7 +362,11 @@ def test_the_user_learns_of_a_reset(bench, state, error):
     bench.peer(RST)
     assert type(bench.connection.error) is error
     assert bench.happened() == CLOSED
-    if error is not type(None):
+    if state is State.CLOSE_WAIT:  # the peer's stream has had its end, in order; it is ours that broke
+        assert bench.read() == b"" and bench.connection.at_end_of_stream
+        with pytest.raises(error):
+            bench.write(b"text")
+    elif error is not type(None):
         with pytest.raises(error):
             bench.read()
 

@@ -247,7 +247,7 @@ def _judge_with_sack(connection: "Connection", seg: Segment, now: Instant) -> No
     again = recovery.on_ack_with_sack(sample, dsacked, echoed, sender.rtt.srtt, congestion)
     if recovery.undone == undone:  # else cwnd is what it was before, and that is enough
         _grow(connection, seg)
-    connection.schedule_loss_timers(again, now)
+    timeouts.schedule_loss_timers(connection, again, now)
 
 
 def _judge(connection: "Connection", seg: Segment, now: Instant) -> None:

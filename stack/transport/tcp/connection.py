@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SYNCHRONIZED = frozenset(State) - {State.CLOSED, State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED}
 _RECEIVING = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
+_RESET_ON_ABORT = (SYNCHRONIZED - {State.TIME_WAIT, State.LAST_ACK, State.CLOSING}) | {State.SYN_RECEIVED}
 _NOT_OPEN = "the connection is closed"
 _SENDING = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_SENT, State.SYN_RECEIVED})
 
@@ -239,10 +240,8 @@ class Connection(Subject):
         if self.state is State.FIN_WAIT_2:
             self.is_lingering = False
             timeouts.start_linger(self, self.config.fin_wait_2_timeout, now)
-        elif linger is not None and self.state not in (State.CLOSED, State.TIME_WAIT):
-            timeouts.start_linger(self, linger, now)
         elif self.state not in (State.CLOSED, State.TIME_WAIT):
-            timeouts.start_linger(self, self.config.orphan_timeout, now)
+            timeouts.start_linger(self, self.config.orphan_timeout if linger is None else linger, now)
         if self.state not in (State.CLOSED, State.TIME_WAIT):
             self.tcp.orphaned(self, now)
         self.tcp.mark_dirty(self)  # in TIME-WAIT, it may rest now
@@ -251,9 +250,7 @@ class Connection(Subject):
         """ABORT of RFC 9293 3.9.1.5: forget everything and tell the peer with a reset."""
         if self.state is State.CLOSED:
             return
-        if self.state in SYNCHRONIZED - {State.TIME_WAIT, State.LAST_ACK, State.CLOSING} or (
-            self.state is State.SYN_RECEIVED
-        ):
+        if self.state in _RESET_ON_ABORT:
             output.send_reset(self, now)
         self.finish(Cause.ABORTED, ConnectionAbortedError(errno.ECONNABORTED, "the connection was aborted here"), now)
 
@@ -362,16 +359,6 @@ class Connection(Subject):
         at = now + self.sender.rtt.rto
         end = timeouts.give_up_at(self)
         return at if at < end else max(end, now + 1)
-
-    def schedule_loss_timers(self, again: Instant | None, now: Instant) -> None:
-        """After an acknowledgment: RACK looks for losses `again`, or a tail loss probe follows (RFC 8985 7.2)."""
-        if again is not None:
-            if self.reordering_timer is None:
-                self.reordering_timer = self.tcp.timer(timeouts.on_reordering, self)
-            self.reordering_timer.arm(again)
-        elif self.reordering_timer is not None:
-            self.reordering_timer.disarm()
-        self.schedule_tail_probe(now)
 
     def schedule_tail_probe(self, now: Instant) -> None:
         """Probe when the tail of the flight stays unanswered for two round trips."""

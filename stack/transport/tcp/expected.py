@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from stack.clock import Instant
 from stack.octets import Octets
-from stack.transport.tcp import arrives
+from stack.transport.tcp import arrives, timeouts
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import State
 from stack.wire.ipv4 import CE
@@ -61,7 +61,7 @@ def take(
             return False
         sender.take_ack(newest, acked, ack, now)
         arrives.follow_ack(connection, True, now)
-        connection.schedule_loss_timers(None, now)
+        timeouts.schedule_loss_timers(connection, None, now)
     connection.heard_at = now
     connection.received_tos = tos
     connection.keep_alive_probes = 0

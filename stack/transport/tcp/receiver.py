@@ -231,9 +231,10 @@ class Receiver:
         return self._reassembly is not None
 
     def discard(self) -> None:
-        """Forget everything that was received."""
+        """Forget everything that was received, a FIN too."""
         self.buffer.clear()
         self.drop_out_of_order()
+        self.has_finished = False
 
     def drop_out_of_order(self) -> None:
         """Forget what waits for a gap to close."""

@@ -34,7 +34,7 @@ def on_retransmit(connection: "Connection", now: Instant) -> None:
         connection.retransmit.arm(connection.retransmission_deadline(now))
     else:
         sender.on_timeout(now)
-        connection.schedule_loss_timers(None, now)
+        schedule_loss_timers(connection, None, now)
         output.retransmit_first(connection, now)
         output.transmit(connection, now)
         if connection.retransmit.deadline is None:
@@ -43,13 +43,25 @@ def on_retransmit(connection: "Connection", now: Instant) -> None:
         connection.path.doubt(now)
 
 
+def schedule_loss_timers(connection: "Connection", again: Instant | None, now: Instant) -> None:
+    """After an acknowledgment: RACK looks for losses `again`, or a tail loss probe follows (RFC 8985 7.2)."""
+    timer = connection.reordering_timer
+    if again is not None:
+        if timer is None:
+            timer = connection.reordering_timer = connection.tcp.timer(on_reordering, connection)
+        timer.arm(again)
+    elif timer is not None:
+        timer.disarm()
+    connection.schedule_tail_probe(now)
+
+
 def on_reordering(connection: "Connection", now: Instant) -> None:
     """RACK's reordering timer (RFC 8985 6.3): what is only late has had its time."""
     sender = connection.sender
     sender.begin_ack(now)
     sample = sender.finish_ack(None)
     again = sender.recovery.on_reordering_timer(sample, sender.rtt.srtt, sender.congestion)
-    connection.schedule_loss_timers(again, now)
+    schedule_loss_timers(connection, again, now)
     connection.tcp.mark_dirty(connection)
 
 
