@@ -17,7 +17,7 @@ from stack.aio.endpoint import DatagramCalls
 from stack.aio.names import NameCalls
 from stack.aio.selector import StackSelector
 from stack.aio.server import Server
-from stack.aio.standins import StandIns
+from stack.aio.standins import StandIn, StandIns
 from stack.aio.territory import Territory, ipv4_of
 from stack.aio.underlay import Underlay, VirtualNetwork
 from stack.clock import MILLISECOND, SECOND
@@ -49,11 +49,13 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, _Base):
 
     def close(self) -> None:
         """Let what was closed be delivered, end the rest, let go of the devices."""
-        if not self.is_running() and not self.is_closed():
-            try:
-                self._underlay.close()
-            finally:
-                super().close()
+        if self.is_running() or self.is_closed():
+            super().close()  # which complains, or has nothing to do
+            return
+        try:
+            self._underlay.close()
+        finally:
+            super().close()
 
     # Servers
 
@@ -62,11 +64,12 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, _Base):
     ) -> asyncio.AbstractServer:
         """As asyncio's. Without a host, or with 0.0.0.0, it listens on the stack's hosts, and not on the machine's.
 
-        So does a `sock` that is bound to a port of 0.0.0.0 and does not listen: the port is what counts of it.
+        So does a `sock` that is bound to a port of 0.0.0.0 and does not listen: the port is what counts of it. And so
+        does one that is bound to an address of the stack's, as IP_FREEBIND or net.ipv4.ip_nonlocal_bind allow.
         """
         check_options("create_server", options, _SERVER_OPTIONS)
         bound = None
-        if sock is not None and host is None and port is None and _is_for_all_addresses(sock) and not _listens(sock):
+        if sock is not None and host is None and port is None and self._is_bound_here(sock) and not _listens(sock):
             bound, sock = sock, None
             host, port = bound.getsockname()
         if sock is not None or options.get("family", 0) not in (0, socket.AF_INET):
@@ -115,6 +118,14 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, _Base):
             )
         return list(places) or None
 
+    def _is_bound_here(self, sock: socket.socket) -> bool:
+        """Whether `sock` is for TCP, and bound to a port of all addresses, or of one of the stack's."""
+        if (sock.family, sock.type) != (socket.AF_INET, socket.SOCK_STREAM):
+            return False
+        name, port = sock.getsockname()
+        address = ipv4_of(name)
+        return bool(port) and address is not None and (address == UNSPECIFIED or self._territory.has(address))
+
     def _listen(self, places: list[tuple[Host, Ipv4Address]], port: int, backlog: int) -> list[tuple[Host, Listener]]:
         listeners: list[tuple[Host, Listener]] = []
         try:
@@ -151,6 +162,7 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, _Base):
         if not self._is_ours(resolved):
             await super().sock_connect(sock, resolved)
             return
+        self._check_does_not_block(sock)
         if sock.type != socket.SOCK_STREAM:
             raise OSError(errno.ENETUNREACH, f"{resolved[0]} is the stack's: use create_datagram_endpoint()")
         patience = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) * MILLISECOND
@@ -158,13 +170,16 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, _Base):
         self._stand_ins.connect(sock, host, connection)
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
-        """As asyncio's. What listens on a port of 0.0.0.0 does so on the stack's hosts, and not on the machine's."""
+        """As asyncio's. What listens on a port of 0.0.0.0 does so on the stack's hosts, and not on the machine's.
+
+        So does what is bound to an address of the stack's: see create_server().
+        """
         queue = self._stand_ins.queue(sock)
         if queue is None:
-            if not (_is_for_all_addresses(sock) and _listens(sock)):
+            if not (self._is_bound_here(sock) and _listens(sock)):
                 return await super().sock_accept(sock)
-            places = [(host, UNSPECIFIED) for host in self._territory.hosts]
-            listeners = self._listen(places, sock.getsockname()[1], socket.SOMAXCONN)
+            address, port = sock.getsockname()
+            listeners = self._listen(await self._places(address, port) or [], port, socket.SOMAXCONN)
             queue = self._stand_ins.listen(sock, listeners)
         host, connection = await queue.next()
         accepted = socket.socket()
@@ -174,12 +189,12 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, _Base):
 
     async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
         """As asyncio's."""
-        stand_in = self._stand_ins.of(sock)
+        stand_in = self._stand_in(sock)
         return await (super().sock_recv(sock, nbytes) if stand_in is None else stand_in.read(nbytes))
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """As asyncio's."""
-        stand_in = self._stand_ins.of(sock)
+        stand_in = self._stand_in(sock)
         if stand_in is None:
             return await super().sock_recv_into(sock, buf)
         with memoryview(buf) as view, view.cast("B") as octets:
@@ -189,15 +204,26 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, _Base):
 
     async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
         """As asyncio's."""
-        stand_in = self._stand_ins.of(sock)
+        stand_in = self._stand_in(sock)
         await (super().sock_sendall(sock, data) if stand_in is None else stand_in.write(data))
 
+    async def _sock_sendfile_native(self, sock: socket.socket, *arguments: Any) -> int:
+        """sock_sendfile() tries this first, and otherwise reads the file itself."""
+        if self._stand_in(sock) is not None:
+            raise asyncio.SendfileNotAvailableError("the kernel cannot send a file over a connection of the stack's")
+        sent: int = await super()._sock_sendfile_native(sock, *arguments)  # type: ignore[misc]
+        return sent
 
-def _is_for_all_addresses(sock: socket.socket) -> bool:
-    if (sock.family, sock.type) != (socket.AF_INET, socket.SOCK_STREAM):
-        return False
-    address, port = sock.getsockname()
-    return bool(address == "0.0.0.0" and port != 0)
+    def _stand_in(self, sock: socket.socket) -> StandIn | None:
+        """What `sock` stands for, if anything. Raises ValueError, as asyncio does where it is debugged."""
+        stand_in = self._stand_ins.of(sock)
+        if stand_in is not None:
+            self._check_does_not_block(sock)
+        return stand_in
+
+    def _check_does_not_block(self, sock: socket.socket) -> None:
+        if self.get_debug() and sock.gettimeout() != 0:
+            raise ValueError("the socket must be non-blocking")
 
 
 def _listens(sock: socket.socket) -> bool:

@@ -2,8 +2,8 @@
 
 Libraries that make their sockets themselves hand them to sock_connect() or, bound and listening, to sock_accept(), and
 go on with create_connection(sock=), connect_accepted_socket(), or sock_recv() and sock_sendall(). Where that is for the
-stack, the socket is nothing but the name by which the library calls what we keep here beside it. When nobody holds the
-socket any more, what it stands for is closed.
+stack, the socket is nothing but the name by which the library calls what we keep here beside it. When it is closed, or
+nobody holds it any more, what it stands for is closed.
 """
 
 import asyncio
@@ -71,17 +71,14 @@ class StandIn:
 
 
 class AcceptQueue:
-    """`listeners` of ours, in whose stead `sock` listened; they are closed when it is found to be."""
+    """`listeners` of ours, in whose stead a socket listened."""
 
-    def __init__(
-        self, sock: socket.socket, listeners: Sequence[tuple[Host, Listener]], now: Callable[[], Instant]
-    ) -> None:
-        self._sock = weakref.ref(sock)
+    def __init__(self, listeners: Sequence[tuple[Host, Listener]], now: Callable[[], Instant]) -> None:
         self._listeners = listeners
         self._now = now
         self._waiting = _Waiting()
         for _, listener in listeners:
-            listener.handler = self._on_event
+            listener.handler = self._waiting.wake
 
     async def next(self) -> tuple[Host, Connection]:
         """The next connection, once there is one."""
@@ -96,11 +93,22 @@ class AcceptQueue:
         for host, listener in self._listeners:
             host.close_listener(listener, self._now())
 
-    def _on_event(self, kinds: int, now: Instant) -> None:
-        sock = self._sock()
-        if sock is None or sock.fileno() < 0:  # closed, but still held by somebody
-            self.close()
-        self._waiting.wake(kinds, now)
+
+# What happens when a socket that stands for something is closed, or is gone.
+_ends: weakref.WeakKeyDictionary[socket.socket, "weakref.finalize[[], socket.socket]"] = weakref.WeakKeyDictionary()
+
+
+class _Socket(socket.socket):
+    """What a library's socket is turned into."""
+
+    __slots__ = ()  # or it could not be
+
+    def close(self) -> None:
+        """Close what it stands for, too."""
+        super().close()
+        end = _ends.get(self)
+        if end is not None:
+            end()
 
 
 class StandIns:
@@ -109,15 +117,12 @@ class StandIns:
     def __init__(self, now: Callable[[], Instant]) -> None:
         self._now = now
         self._connections: weakref.WeakKeyDictionary[socket.socket, StandIn] = weakref.WeakKeyDictionary()
-        self._ends: weakref.WeakKeyDictionary[socket.socket, weakref.finalize[[], socket.socket]] = (
-            weakref.WeakKeyDictionary()
-        )
         self._queues: weakref.WeakKeyDictionary[socket.socket, AcceptQueue] = weakref.WeakKeyDictionary()
 
     def connect(self, sock: socket.socket, host: Host, connection: Connection) -> None:
         """From now on, `sock` stands for `connection`."""
         stand_in = self._connections[sock] = StandIn(host, connection, self._now)
-        self._ends[sock] = self._when_gone(sock, stand_in.close)
+        self._when_closed(sock, stand_in.close)
 
     def of(self, sock: socket.socket) -> StandIn | None:
         """What `sock` stands for, if anything."""
@@ -127,22 +132,23 @@ class StandIns:
         """As of(), and then it stands for nothing any more, and is closed."""
         stand_in = self._connections.pop(sock, None)
         if stand_in is not None:
-            self._ends.pop(sock).detach()
+            _ends.pop(sock).detach()
             sock.close()
         return stand_in
 
     def listen(self, sock: socket.socket, listeners: Sequence[tuple[Host, Listener]]) -> AcceptQueue:
         """From now on, `listeners` listen in the stead of `sock`."""
         sock.shutdown(socket.SHUT_RD)  # it does not listen any more, and keeps the port
-        queue = self._queues[sock] = AcceptQueue(sock, listeners, self._now)
-        self._when_gone(sock, queue.close)
+        queue = self._queues[sock] = AcceptQueue(listeners, self._now)
+        self._when_closed(sock, queue.close)
         return queue
 
     def queue(self, sock: socket.socket) -> AcceptQueue | None:
         """What listens in the stead of `sock`, if anything does."""
         return self._queues.get(sock)
 
-    def _when_gone(self, sock: socket.socket, close: Callable[[], None]) -> "weakref.finalize[[], socket.socket]":
-        end = weakref.finalize(sock, close)
+    def _when_closed(self, sock: socket.socket, close: Callable[[], None]) -> None:
+        if type(sock) is socket.socket:  # of a class of the library's own, it has to be let go of
+            sock.__class__ = _Socket
+        end = _ends[sock] = weakref.finalize(sock, close)
         end.atexit = False
-        return end

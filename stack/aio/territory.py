@@ -48,6 +48,10 @@ class Territory:
         """Whether `address` is the stack's."""
         return any(address in network for network, _ in self._networks)
 
+    def has(self, address: Ipv4Address) -> bool:
+        """Whether `address` is one of the hosts' own."""
+        return any(_has(host, address) for host in self.hosts)
+
     def way_to(self, address: Ipv4Address, local: Ipv4Address | None = None) -> Host | None:
         """The host from which to reach `address`; None: it is not the stack's.
 

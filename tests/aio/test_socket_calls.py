@@ -1,6 +1,7 @@
 """Libraries that make their sockets themselves: sock_accept(), sock_connect(), and what follows them."""
 
 import asyncio
+import io
 import socket
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from stack.transport.tcp.states import State
 
 from .conftest import CLIENT, SERVER, World
+
+IP_FREEBIND = 15  # <linux/in.h>; Python has no name for it
 
 
 def listening() -> socket.socket:
@@ -120,19 +123,93 @@ def test_whoever_is_let_go_of_is_closed(world: World) -> None:
     world.run(main)
 
 
-def test_a_listener_that_is_closed_and_still_held_takes_one_more_and_resets_it(world: World) -> None:
+def test_what_is_closed_and_still_held_is_closed(world: World) -> None:
     async def main() -> None:
         loop, server = asyncio.get_running_loop(), listening()
         port = server.getsockname()[1]
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(loop.sock_accept(server), 1)
+        accepting = loop.create_task(loop.sock_accept(server))
+        await asyncio.sleep(0.01)
+        client = unconnected()
+        await loop.sock_connect(client, (SERVER, port))
+        accepted, _ = await accepting
+        await loop.sock_sendall(client, b"hello")
+        client.close()
+        assert await read_all(loop, accepted) == b"hello"
+        accepted.close()
         server.close()
-        reader, writer = await asyncio.open_connection(SERVER, port)
-        with pytest.raises(ConnectionResetError):
-            await reader.read()
-        writer.close()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(SERVER, port)
+
+    world.run(main)
+
+
+def test_sockets_that_block_are_refused_where_asyncio_is_debugged(world: World) -> None:
+    async def main() -> None:
+        loop, server, client = asyncio.get_running_loop(), listening(), socket.socket()
+        accepting = loop.create_task(loop.sock_accept(server))
+        await asyncio.sleep(0.01)
+        loop.set_debug(True)
+        with pytest.raises(ValueError, match="non-blocking"):
+            await loop.sock_connect(client, (SERVER, server.getsockname()[1]))
+        client.setblocking(False)
+        await loop.sock_connect(client, (SERVER, server.getsockname()[1]))
+        client.setblocking(True)
+        with pytest.raises(ValueError, match="non-blocking"):
+            await loop.sock_recv(client, 1)
+        with pytest.raises(ValueError, match="non-blocking"):
+            await loop.sock_sendall(client, b"hello")
+        (await accepting)[0].close()
+        client.close()
+        server.close()
+
+    world.run(main)
+
+
+def test_a_file_is_sent(world: World) -> None:
+    content = b"0123456789" * 100_000
+
+    async def main() -> None:
+        loop, server, client = asyncio.get_running_loop(), listening(), unconnected()
+        accepting = loop.create_task(loop.sock_accept(server))
+        await asyncio.sleep(0.01)
+        await loop.sock_connect(client, (SERVER, server.getsockname()[1]))
+        accepted, _ = await accepting
+        reading = loop.create_task(read_all(loop, accepted))
+        with pytest.raises(asyncio.SendfileNotAvailableError):
+            await loop.sock_sendfile(client, io.BytesIO(content), fallback=False)
+        assert await loop.sock_sendfile(client, io.BytesIO(content), 5, 500_000) == 500_000
+        client.close()
+        assert await reading == content[5:500_005]
+        accepted.close()
+        server.close()
+
+    world.run(main)
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_socket_that_is_bound_to_an_address_of_the_stacks(world: World, listens: bool) -> None:
+    """Which the kernel allows with IP_FREEBIND."""
+
+    async def main() -> None:
+        loop, server = asyncio.get_running_loop(), unconnected()
+        server.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+        server.bind((SERVER, 0))
+        address = server.getsockname()
+        if listens:
+            server.listen()
+            serving = loop.create_task(loop.sock_accept(server))
+            await asyncio.sleep(0)
+        else:
+            made = await loop.create_server(asyncio.Protocol, sock=server)
+            assert made.sockets[0].getsockname() == address
+        _, writer = await asyncio.open_connection(*address)
+        assert world.server.counters["TcpPassiveOpens"] == 1
+        writer.close()
+        if listens:
+            (await serving)[0].close()
+            server.close()
+        else:
+            made.close()
 
     world.run(main)
 
