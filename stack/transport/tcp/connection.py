@@ -198,10 +198,7 @@ class Connection(Subject):
             self.tcp.mark_dirty(self)
 
     def shutdown(self, now: Instant) -> None:
-        """CLOSE of RFC 9293 3.9.1.4: no more will be written; a FIN follows what was. Reading goes on.
-
-        Raises OSError(ENOTCONN) when the connection is over, whatever its error.
-        """
+        """CLOSE of RFC 9293 3.9.1.4: no more will be written; a FIN follows what was. Raises OSError(ENOTCONN)."""
         if self.state is State.CLOSED:
             raise OSError(errno.ENOTCONN, _NOT_OPEN)
         if self.state not in _SENDING:
