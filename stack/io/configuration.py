@@ -6,6 +6,7 @@ that names where it stands: `--port` or `tapstack.toml: port`.
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -73,7 +74,14 @@ def _application(text: str) -> str:
 
 def is_application(text: str) -> bool:
     """Whether `text` names an application, MODULE:NAME, and no directory."""
-    return _APPLICATION.fullmatch(text) is not None and not Path(text).exists()
+    return _APPLICATION.fullmatch(text) is not None and not os.path.exists(text)
+
+
+def _path(text: str) -> Path:
+    # Path("") would be ".", which whoever has an unset variable on the command line did not mean.
+    if not text or "\0" in text:
+        raise ConfigurationError(f"{text!r} is not the name of a file or directory")
+    return Path(text)
 
 
 def _device(text: str) -> str:
@@ -95,7 +103,8 @@ def _address(text: str) -> AddressAndPrefix:
 
 def _number(what: str, lowest: int, highest: int) -> Callable[[int | str], int]:
     def parse(given: int | str) -> int:
-        number = int(given) if str(given).isascii() and str(given).isdigit() else -1
+        text = str(given)
+        number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(highest)) else -1
         if not lowest <= number <= highest:
             raise ConfigurationError(f"{given} is not {what}: {lowest} to {highest}")
         return number
@@ -121,8 +130,11 @@ def _servers(given: str | list[Any]) -> tuple[Ipv4Address, ...]:
 
 
 def _hosts(given: str | dict[str, Any]) -> dict[str, str]:
-    entries = dict(entry.partition("=")[::2] for entry in _split(given)) if isinstance(given, str) else given
-    return {name.lower(): show_ipv4(ipv4(str(address))) for name, address in entries.items()}
+    entries = [entry.partition("=")[::2] for entry in _split(given)] if isinstance(given, str) else given.items()
+    for name, address in entries:
+        if not name or not address:
+            raise ConfigurationError(f"a name and its address are needed, such as db=10.77.0.9, not {name!r}={address!r}")
+    return {name.lower(): show_ipv4(ipv4(str(address))) for name, address in entries}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +166,7 @@ _TOML_TYPES: Final = {
 
 OPTIONS: Final = (
     Option(
-        "directory", "DIR", "the directory to serve (default: a page that tells about the stack)", None, str, Path, True
+        "directory", "DIR", "the directory to serve (default: a page that tells about the stack)", None, str, _path, True
     ),
     Option("tap", "NAME", "the TAP device, made if it does not exist", "tap0", str, _device),
     Option("host-address", "ADDRESS/LENGTH", "this machine's address on it", "10.77.0.1/24", str, _address),
@@ -182,7 +194,7 @@ OPTIONS: Final = (
     ),
     Option("dns-servers", "ADDRESS,...", "whom programs on the stack ask for names", "", list, _servers),
     Option("hosts", "NAME=ADDRESS,...", "names that they need not ask for", "", dict, _hosts),
-    Option("capture", "FILE", "write every frame to this file, for Wireshark (pcapng)", None, str, Path),
+    Option("capture", "FILE", "write every frame to this file, for Wireshark (pcapng)", None, str, _path),
     Option("verbose", "", "log every request, and details", False, bool, bool, True),
 )
 _BY_NAME: Final = {option.name: option for option in OPTIONS}
@@ -222,7 +234,7 @@ def _read_file(file: Path, named: str) -> dict[str, Any]:
             content = tomllib.load(stream)
     except OSError as error:
         raise ConfigurationError(f"{named}: cannot read {file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: octets, numbers and depth have their own
         raise ConfigurationError(f"{named}: {file} is not TOML: {error}") from None
     values = {}
     for key, value in content.items():
@@ -259,12 +271,12 @@ def _check_together(settings: ServeSettings) -> None:
 def check_directory(directory: Path) -> None:
     """Raise ConfigurationError unless `directory` can be served by whom we are now."""
     try:
-        exists = directory.exists()
-    except PermissionError:
-        raise ConfigurationError(f"DIR: {directory} cannot be reached: permission denied") from None
-    if not exists:
-        raise ConfigurationError(f"DIR: {directory} does not exist")
-    if not directory.is_dir():
+        status = directory.stat()
+    except FileNotFoundError:
+        raise ConfigurationError(f"DIR: {directory} does not exist") from None
+    except OSError as error:
+        raise ConfigurationError(f"DIR: {directory} cannot be reached: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode):
         raise ConfigurationError(f"DIR: {directory} is not a directory")
     if not os.access(directory, os.R_OK | os.X_OK):
         raise ConfigurationError(f"DIR: {directory} cannot be read: permission denied")

@@ -44,13 +44,15 @@ def test_names_and_who_knows_more_of_them(tmp_path: Path) -> None:
     [
         ("serve --dns-servers one.one.one.one", "--dns-servers: 'one.one.one.one' is not an IPv4 address"),
         ("serve --hosts a=b", "--hosts: 'b' is not an IPv4 address"),
-        ("serve --hosts a", "--hosts: '' is not an IPv4 address"),
+        ("serve --hosts a", "--hosts: a name and its address are needed, such as db=10.77.0.9, not 'a'=''"),
+        ("serve --hosts =10.77.0.9", "--hosts: a name and its address are needed"),
         ("serve app:app --workers 2", "--workers: an application has one process"),
         ("serve app:1", "DIR: app:1 does not exist"),
         ("serve --interface cgi", "--interface: 'cgi' is not auto or asgi or wsgi"),
         ("serve --port 0", "--port: 0 is not a port number: 1 to 65535"),
         ("serve --port 65536", "--port: 65536 is not a port number: 1 to 65535"),
         ("serve --port http", "--port: http is not a port number: 1 to 65535"),
+        (f"serve --port {'9' * 5000}", "is not a port number: 1 to 65535"),
         ("serve --port -1", "--port: -1 is not a port number: 1 to 65535"),
         ("serve --mtu 67", "--mtu: 67 is not an MTU: 68 to 65520"),
         ("serve --mtu 65521", "--mtu: 65521 is not an MTU: 68 to 65520"),
@@ -66,6 +68,8 @@ def test_names_and_who_knows_more_of_them(tmp_path: Path) -> None:
         ("serve --address 10.77.0.2/16", "are in different networks, 10.77.0.0/16 and 10.77.0.0/24"),
         ("serve /no/such/directory", "DIR: /no/such/directory does not exist"),
         ("serve /dev/null", "DIR: /dev/null is not a directory"),
+        (f"serve {'a' * 300}", "cannot be reached: File name too long"),
+        (f"serve {'a' * 300}:app --port 0", "--port: 0 is not a port number"),
         ("serve --config /no/such/file", "--config: cannot read /no/such/file: No such file or directory"),
         ("fetch ftp://10.77.0.1/", "URL: ftp://10.77.0.1/: ftp is not http or https"),
         ("fetch http://user@10.77.0.1/", "names no host, or a user, which is not supported"),
@@ -88,6 +92,13 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     assert output.err.count("\n") == 1 and output.err.endswith("\n")
 
 
+@pytest.mark.parametrize("option", ["DIR", "--capture"])
+def test_no_name_is_not_this_directory(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As when a variable on the command line is not set."""
+    assert main(["serve", *([] if option == "DIR" else [option]), ""]) == 2
+    assert capsys.readouterr().err == f"tapstack: {option}: '' is not the name of a file or directory\n"
+
+
 def test_what_to_serve_on_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "tapstack.toml"
     file.write_text('directory = "."')
@@ -106,6 +117,11 @@ def test_what_to_serve_on_the_command_line_wins_over_the_file(tmp_path: Path) ->
         ("port = true", "tapstack.toml: port must be an integer, not True"),
         ("port = 0", "tapstack.toml: port: 0 is not a port number: 1 to 65535"),
         ("dns-servers = '192.0.2.1'", "tapstack.toml: dns-servers must be a list of strings, not '192.0.2.1'"),
+        ("hosts = { '' = '192.0.2.1' }", "tapstack.toml: hosts: a name and its address are needed"),
+        ("capture = ''", "tapstack.toml: capture: '' is not the name of a file or directory"),
+        ('capture = "a\\u0000b"', "tapstack.toml: capture: 'a\\x00b' is not the name of a file or directory"),
+        (f"port = {'9' * 5000}", "tapstack.toml is not TOML: Exceeds the limit"),
+        (f"port = {'[' * 5000}", "tapstack.toml is not TOML: "),
         ("hosts = { a = 1 }", "tapstack.toml: hosts: '1' is not an IPv4 address"),
         ("application = 'app'", "tapstack.toml: application: 'app' is not a module and a name in it, such as app:app"),
         ("application = 'a:b'\ndirectory = '.'", "directory and application: one of them is served, not both"),
