@@ -13,6 +13,7 @@ from rich.text import Text
 
 from stack import __version__, fastpath
 from stack.addresses import show_ipv4
+from stack.cli import output
 from stack.counters import Counters
 from stack.io.capture import Capture
 from stack.io.configuration import ServeSettings
@@ -38,9 +39,8 @@ def started(settings: ServeSettings, user: User | None, *, persistent: bool) -> 
     if user:
         rows.append(("runs as", f"{user.name}: root's privileges are dropped"))
     stop = "Ctrl-C stops it" if persistent else f"Ctrl-C stops it; {settings.tap} goes with it"
-    with suppress(BrokenPipeError):
+    with suppress(output.OutputError), output.written():
         _print(f"tapstack {__version__}", settings.url, rows, stop)
-        sys.stdout.flush()
 
 
 def _what(settings: ServeSettings) -> str:
@@ -74,5 +74,5 @@ def stopped(seconds: float, counters: Counters, requests: int, capture: Capture 
     ]
     if capture:
         parts.append(f"{capture.frames:,} frames captured")
-    with suppress(BrokenPipeError):
-        print(f"tapstack: stopped after {seconds:.1f} s: {', '.join(parts)}", flush=True)
+    with suppress(output.OutputError), output.written():
+        print(f"tapstack: stopped after {seconds:.1f} s: {', '.join(parts)}")

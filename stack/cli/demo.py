@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stack.addresses import show_ipv4
+from stack.cli.output import written
 from stack.cli.story import Story
 from stack.cli.trace import steps
 from stack.errors import DeviceError
@@ -43,7 +44,7 @@ def run(*, in_namespace: bool) -> int:
         prefix = _namespace_command()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SUDO_")}
         os.execvpe(prefix[0], [*prefix, *_ourselves("demo", "--in-namespace")], environment)
-    with ends_by_exception(), tempfile.TemporaryDirectory(prefix="tapstack-demo-") as directory:
+    with ends_by_exception(), written(), tempfile.TemporaryDirectory(prefix="tapstack-demo-") as directory:
         _show(load({}, None), Path(directory) / "demo.pcapng")
     return 0
 

@@ -11,12 +11,13 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn
-from urllib.parse import urlsplit
+from typing import Any, Final, NoReturn
+from urllib.parse import quote, urlsplit
 
 import h11
 
@@ -24,11 +25,13 @@ from stack import __version__
 from stack.addresses import show_ipv4
 from stack.aio.attached import AttachedStack
 from stack.cli.link import open_link
+from stack.cli.output import drop
 from stack.cli.segments import Segments
 from stack.errors import ConfigurationError
 from stack.io.configuration import ServeSettings
 from stack.io.signals import ends_by_exception
 
+_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 _PORTS: Final = {"http": 80, "https": 443}
 _READ_SIZE: Final = 1 << 16
 _NO_NAME, _NO_CONNECTION, _BAD_STATUS, _NO_OUTPUT, _TOO_LATE = 6, 7, 22, 23, 28
@@ -87,11 +90,13 @@ class Target:
     @classmethod
     def of(cls, url: str) -> "Target":
         """`url`, http if it does not say. Raises ConfigurationError."""
+        if any(c.isspace() or not c.isprintable() for c in url):  # of which urlsplit() drops some
+            raise ConfigurationError(f"URL: {url!r} has white space in it; %20 is a space")
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
             port = parts.port or _PORTS.get(parts.scheme, 0)
             host = (parts.hostname or "").encode("idna").decode()
-            path = ((parts.path or "/") + (f"?{parts.query}" if parts.query else "")).encode("ascii").decode()
+            path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_ASCII)
         except ValueError as error:
             raise ConfigurationError(f"URL: {url}: {error}") from None
         if parts.scheme not in _PORTS:
@@ -204,10 +209,7 @@ class Fetching:
                         self._note(f"{name.decode('latin-1')}: {value.decode('latin-1')}")
                 elif isinstance(event, h11.Data):
                     octets += len(event.data)
-                    try:
-                        write.write(event.data)
-                    except OSError as error:
-                        _fail(_NO_OUTPUT, f"cannot write the output: {error.strerror}")
+                    write(event.data)
                 elif isinstance(event, h11.EndOfMessage):
                     return status, octets
 
@@ -245,17 +247,25 @@ def _tls(order: Order) -> ssl.SSLContext:
 
 
 @contextmanager
-def _output(file: Path | None) -> Iterator[BinaryIO]:
-    if file is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
+def _output(file: Path | None) -> Iterator[Callable[[bytes], Any]]:
+    """How to write the content, to `file` or to standard output. Raises _Failure, also at its end."""
+
+    def attempt(action: Callable[..., Any], *arguments: object) -> Any:
+        try:
+            return action(*arguments)
+        except OSError as error:
+            if file is None:
+                drop()
+            _fail(_NO_OUTPUT, f"cannot write {file or 'to standard output'}: {error.strerror}")
+
+    stream = sys.stdout.buffer if file is None else attempt(file.open, "wb")
     try:
-        stream = file.open("wb")
-    except OSError as error:
-        _fail(_NO_OUTPUT, f"cannot write {file}: {error.strerror}")
-    with stream:
-        yield stream
+        yield partial(attempt, stream.write)
+        attempt(stream.flush)
+    finally:
+        if file is not None:
+            with suppress(OSError):  # which flush() has told already
+                stream.close()
 
 
 def _fail(code: int, text: str) -> NoReturn:

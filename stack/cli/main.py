@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from stack import __version__
-from stack.cli import logs
+from stack.cli import logs, output
 from stack.errors import ConfigurationError, DeviceError
 from stack.io.configuration import OPTIONS, ServeSettings, is_application, load
 
@@ -96,8 +96,17 @@ def _add_fetch(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     fetch.add_argument("-f", "--fail", action="store_true", help="exit code 22 for a status from 400 on")
     fetch.add_argument("-k", "--insecure", action="store_true", help="take any certificate")
     fetch.add_argument("--cacert", metavar="FILE", type=Path, help="the certificates to trust (default: the system's)")
-    fetch.add_argument("--max-time", metavar="SECONDS", type=float, default=60.0, help="give up then (default: 60)")
+    fetch.add_argument("--max-time", metavar="SECONDS", type=_seconds, default=60.0, help="give up then (default: 60)")
     _add_options(fetch, of_server=False)
+
+
+def _seconds(text: str) -> float:
+    if not (seconds := float(text)) > 0:  # nan neither
+        raise ValueError
+    return seconds
+
+
+_seconds.__name__ = "number of seconds"  # what argparse calls it
 
 
 def _add_options(command: argparse.ArgumentParser, *, of_server: bool) -> None:
@@ -115,6 +124,7 @@ def _add_options(command: argparse.ArgumentParser, *, of_server: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (default: the process's own); returns the exit code."""
+    output.ensure_streams()
     try:
         return _run(vars(parser().parse_args(arguments)))
     except ConfigurationError as error:
@@ -125,6 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except output.OutputError as error:
+        if str(error):
+            print(f"tapstack: {error}", file=sys.stderr)
+        return 1
 
 
 def _run(options: dict[str, Any]) -> int:

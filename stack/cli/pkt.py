@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from stack.cli.output import written
 from stack.errors import ConfigurationError
 from stack.pkt.parser import parse
 from stack.pkt.runner import run as run_script
@@ -14,7 +15,8 @@ _PASSED, _FAILED, _UNREADABLE = 0, 1, 2
 
 def run(files: Sequence[Path], *, verbose: bool) -> int:
     """Run each of `files` and say how it went; the exit code is that of the worst."""
-    return max(_run_one(path, verbose) for path in files)
+    with written():
+        return max(_run_one(path, verbose) for path in files)
 
 
 def _run_one(path: Path, verbose: bool) -> int:
