@@ -4,8 +4,11 @@ import os
 import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from stack.errors import DeviceError
+
+_UNCHANGED: Final = 0xFFFF_FFFF  # to setresuid(2) this is no id: it would leave us root
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +22,29 @@ class User:
 
 
 def sudo_user(environment: Mapping[str, str]) -> User | None:
-    """Who called sudo, if this is root by sudo and that was not root; `environment` is os.environ."""
-    uid, gid = environment.get("SUDO_UID", ""), environment.get("SUDO_GID", "")
-    if os.geteuid() != 0 or not uid.isdigit() or not gid.isdigit() or int(uid) == 0:
+    """Who called sudo, if this is root by sudo and that was not root; `environment` is os.environ.
+
+    Raises DeviceError where it does not say who that was: to stay root without a word would be worse.
+    """
+    if os.geteuid() != 0 or not environment.get("SUDO_UID") or not environment.get("SUDO_GID"):
+        return None
+    uid, gid = (_id(name, environment[name]) for name in ("SUDO_UID", "SUDO_GID"))
+    if uid == 0:
         return None
     try:
-        name = pwd.getpwuid(int(uid)).pw_name
+        name = pwd.getpwuid(uid).pw_name
     except KeyError:
-        return User(int(uid), int(gid), uid, (int(gid),))
-    return User(int(uid), int(gid), name, tuple(os.getgrouplist(name, int(gid))))
+        return User(uid, gid, str(uid), (gid,))
+    return User(uid, gid, name, tuple(os.getgrouplist(name, gid)))
+
+
+def _id(name: str, text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(_UNCHANGED)) else _UNCHANGED
+    if number >= _UNCHANGED:
+        raise DeviceError(
+            f"{name} is {text!r}, which is nobody's number: cannot drop root's privileges to whom it names"
+        )
+    return number
 
 
 def become(user: User) -> None:
