@@ -15,12 +15,12 @@ from stack.io.capture import Capture
 from stack.io.configuration import ServeSettings
 from stack.io.netlink import LinkChanges
 from stack.io.sdnotify import notify
-from stack.io.signals import Signals
+from stack.io.signals import TO_ALL, Signals
 
 
 def run(settings: ServeSettings) -> int:
-    """Serve until SIGINT or SIGTERM; returns the exit code. Raises DeviceError and ConfigurationError."""
-    with Signals((signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)) as signals, ExitStack() as resources:
+    """Serve until SIGINT, SIGTERM or SIGHUP; returns the exit code. Raises DeviceError and ConfigurationError."""
+    with Signals(TO_ALL) as signals, ExitStack() as resources:
         link = open_link(settings, resources)
         changes = resources.enter_context(closing(LinkChanges()))
         serve = _serve_alone if settings.workers == 1 else _serve_in_a_fleet

@@ -1,6 +1,8 @@
 """Every frame of an interface into a file that Wireshark reads (pcapng), as an observer of the host."""
 
+import errno
 import logging
+import os
 import struct
 import time
 from collections.abc import Iterator
@@ -41,6 +43,13 @@ def read_capture(file: Path) -> Iterator[CapturedFrame]:
         start += length
 
 
+def _open(file: str, flags: int) -> int:
+    """Open for writing, without waiting for the reader of a named pipe, where no signal could end us."""
+    descriptor = os.open(file, flags | os.O_NONBLOCK, 0o666)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
 class Capture:
     """Writes frames to `file`, each batch at once so that the file can be followed. Raises DeviceError."""
 
@@ -48,12 +57,13 @@ class Capture:
         self.frames = 0
         """How many have been written."""
         try:
-            self._stream = file.open("wb")
+            self._stream = open(file, "wb", opener=_open)  # noqa: SIM115
             self._stream.write(pcapng.section_header(hardware, "Linux", application))
             self._stream.write(pcapng.interface_description(interface, 0))
             self._stream.flush()
         except OSError as error:
-            raise DeviceError(f"cannot write the capture file {file}: {error.strerror}") from None
+            why = "nobody reads from this pipe yet" if error.errno == errno.ENXIO else error.strerror
+            raise DeviceError(f"cannot write the capture file {file}: {why}") from None
         # An instant is counted from the machine's start, a capture's times from 1970.
         self._epoch = time.time_ns() - time.monotonic_ns()
         self._broken = False
@@ -71,6 +81,7 @@ class Capture:
         except OSError as error:
             logger.warning("the capture ends here after %d frames: %s", self.frames, error.strerror)
             self._broken = True
+            return
         self.frames += len(frames)
 
     def close(self) -> None:

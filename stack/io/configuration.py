@@ -133,7 +133,9 @@ def _hosts(given: str | dict[str, Any]) -> dict[str, str]:
     entries = [entry.partition("=")[::2] for entry in _split(given)] if isinstance(given, str) else given.items()
     for name, address in entries:
         if not name or not address:
-            raise ConfigurationError(f"a name and its address are needed, such as db=10.77.0.9, not {name!r}={address!r}")
+            raise ConfigurationError(
+                f"a name and its address are needed, such as db=10.77.0.9, not {name!r}={address!r}"
+            )
     return {name.lower(): show_ipv4(ipv4(str(address))) for name, address in entries}
 
 
@@ -166,7 +168,13 @@ _TOML_TYPES: Final = {
 
 OPTIONS: Final = (
     Option(
-        "directory", "DIR", "the directory to serve (default: a page that tells about the stack)", None, str, _path, True
+        "directory",
+        "DIR",
+        "the directory to serve (default: a page that tells about the stack)",
+        None,
+        str,
+        _path,
+        True,
     ),
     Option("tap", "NAME", "the TAP device, made if it does not exist", "tap0", str, _device),
     Option("host-address", "ADDRESS/LENGTH", "this machine's address on it", "10.77.0.1/24", str, _address),

@@ -17,6 +17,7 @@ from pyroute2 import IPRoute, NetlinkError
 
 from stack.addresses import Ipv4Address, MacAddress, Network, ipv4, show_ipv4, show_mac
 from stack.errors import DeviceError
+from stack.io.signals import fork, ignore_in_child
 
 _IFF_UP: Final = 1
 _RTN_LOCAL: Final = 2  # a route to one of the machine's own addresses, ...
@@ -157,7 +158,7 @@ class KernelSide:
         if not self.persistent or not self._undo:
             return
         ours, theirs = os.pipe()
-        child = os.fork()
+        child = fork()
         if child == 0:
             _undo_at_end_of_file(ours, theirs, self._undo)
         os.close(ours)
@@ -187,7 +188,8 @@ class KernelSide:
 def _undo_at_end_of_file(ours: int, theirs: int, steps: list[Callable[[Any], None]]) -> None:
     """The child process: wait until the parent has closed the pipe or died, undo, end. Never returns."""
     try:
-        os.setsid()  # out of reach of the terminal's Ctrl-C, which is the parent's
+        os.setsid()  # out of reach of the terminal, which is the parent's
+        ignore_in_child()
         os.close(theirs)
         os.read(ours, 1)
         with IPRoute() as netlink:

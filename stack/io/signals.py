@@ -3,10 +3,30 @@
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Final, NoReturn, Self
+
+TO_ALL: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""What a terminal, its end, or a service manager sends to every process of a group at once."""
+
+
+def ignore_in_child() -> None:
+    """In a forked process that is ended by its parent: heed none of TO_ALL, and write nothing to the parent's pipe."""
+    signal.set_wakeup_fd(-1)
+    for number in TO_ALL:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_ALL)
+
+
+def fork() -> int:
+    """os.fork(), in whose child no handler of the parent's runs: TO_ALL are blocked there, until ignore_in_child()."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, TO_ALL)
+    pid = os.fork()
+    if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_ALL)
+    return pid
 
 
 class Signals:
@@ -15,7 +35,7 @@ class Signals:
     def __init__(self, numbers: Iterable[int]) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._before: dict[int, Any] = {number: signal.signal(number, _nothing) for number in numbers}
+        self._before = _set(numbers, _nothing)
 
     def fileno(self) -> int:
         """The file descriptor, for a selector."""
@@ -34,8 +54,7 @@ class Signals:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        _restore(self._before)
         signal.set_wakeup_fd(self._wakeup_before)
         os.close(self._reader)
         os.close(self._writer)
@@ -43,12 +62,23 @@ class Signals:
 
 @contextmanager
 def ends_by_exception() -> Iterator[None]:
-    """Until its end, SIGTERM ends the program by way of every `finally`, as SIGINT does. Main thread only."""
-    before = signal.signal(signal.SIGTERM, _leave)
+    """Until its end, SIGTERM and SIGHUP end the program through every `finally`, as SIGINT does. Main thread only."""
+    before = _set((signal.SIGTERM, signal.SIGHUP), _leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        _restore(before)
+
+
+def _set(numbers: Iterable[int], handler: Callable[[int, Any], None]) -> dict[int, Any]:
+    """Have `handler` handle `numbers`; returns what did before. Who has called nohup(1) means it."""
+    meant = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    return {number: signal.signal(number, handler) for number in numbers if meant or number != signal.SIGHUP}
+
+
+def _restore(before: Mapping[int, Any]) -> None:
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def _leave(number: int, frame: object) -> NoReturn:

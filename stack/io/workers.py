@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 from stack.clock import SECOND, Duration
 from stack.errors import DeviceError
+from stack.io.signals import fork, ignore_in_child
 
 READY: Final = b"ready"  # reports: it serves; what it has done; why it cannot go on
 TOTALS: Final = b"totals "
@@ -30,7 +31,6 @@ RESTARTS: Final = 5  # within RESTART_PERIOD; one more is the end
 RESTART_PERIOD: Final = 60 * SECOND
 STOP_WITHIN: Final = 1500 * SECOND // 1000  # a worker that has not ended by then is killed
 
-_HEEDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _LONGEST: Final = 1 << 16
 
 logger = logging.getLogger(__name__)
@@ -122,13 +122,10 @@ class Supervisor:
 
     def _start(self, number: int) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Until the child has handlers of its own, a signal to it would look like one to us.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             ours.close()
             self._be_worker(number, Channel(theirs))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEEDED)
         theirs.close()
         channel = self._channels[number] = Channel(ours)
         self._pids[number] = pid
@@ -138,10 +135,7 @@ class Supervisor:
         """The child process. Never returns: nothing that the supervisor would undo is undone here."""
         code = 1
         try:
-            signal.set_wakeup_fd(-1)
-            for each in _HEEDED:
-                signal.signal(each, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEEDED)
+            ignore_in_child()
             for sibling in self._channels.values():
                 sibling.close()
             self._work(number, channel)

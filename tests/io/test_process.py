@@ -6,10 +6,11 @@ import socket
 
 import pytest
 
+from stack.errors import DeviceError
 from stack.io import privileges
 from stack.io.privileges import sudo_user
 from stack.io.sdnotify import notify
-from stack.io.signals import Signals
+from stack.io.signals import TO_ALL, Signals, ends_by_exception, fork, ignore_in_child
 
 
 def test_signals_are_read_in_order_and_handlers_come_back() -> None:
@@ -20,6 +21,44 @@ def test_signals_are_read_in_order_and_handlers_come_back() -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
         assert signals.take() == [signal.SIGUSR2, signal.SIGUSR1]
     assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_nohup_means_it() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Signals((signal.SIGHUP, signal.SIGUSR1)) as signals, ends_by_exception():
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert signals.take() == [signal.SIGUSR1]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_program_ends_through_every_finally(number: int) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as caught, ends_by_exception():
+        os.kill(os.getpid(), number)
+    assert caught.value.code == 128 + number
+    assert signal.getsignal(number) is before
+
+
+def test_a_child_heeds_no_signals_and_tells_the_parent_of_none() -> None:
+    with Signals(TO_ALL) as signals:
+        child = fork()
+        if child == 0:
+            try:
+                for number in TO_ALL:
+                    os.kill(os.getpid(), number)
+                ignore_in_child()
+                for number in TO_ALL:
+                    os.kill(os.getpid(), number)
+            finally:
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert signals.take() == []
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert signals.take() == [signal.SIGUSR1]
 
 
 @pytest.mark.parametrize("name", ["\0tapstack-test-notify", "file"])
@@ -44,5 +83,10 @@ def test_the_user_behind_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sudo_user({"SUDO_UID": "0", "SUDO_GID": "0"}) is None
     assert sudo_user({"SUDO_UID": "1000"}) is None
     assert sudo_user({}) is None
+    for nobody in ("4294967295", "99999999999", "9" * 5000, "\u00b2", "-1"):  # the first means "as it is" to the kernel
+        with pytest.raises(DeviceError, match="nobody's number"):
+            sudo_user({"SUDO_UID": nobody, "SUDO_GID": "1000"})
+        with pytest.raises(DeviceError, match="nobody's number"):
+            sudo_user({"SUDO_UID": "1000", "SUDO_GID": nobody})
     monkeypatch.setattr(privileges.os, "geteuid", lambda: 1000)
     assert sudo_user({"SUDO_UID": "54321", "SUDO_GID": "54322"}) is None

@@ -25,7 +25,7 @@ def fails(namespace: Namespace, *arguments: str, code: int, prefix: Sequence[str
     return str(done.stderr)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_ends_at_once_when_idle(namespace: Namespace, serve: Serve, number: int) -> None:
     server = serve()
     assert "tap0" in namespace.devices()
@@ -138,7 +138,7 @@ def test_a_device_made_beforehand_is_left_as_it_was(namespace: Namespace, serve:
     before = state_of(namespace, "made0")
     server = serve("--tap", "made0", "--mtu", "1400")
     assert state_of(namespace, "made0")[0] == "1400" and f"{HOST_ADDRESS}/24" in state_of(namespace, "made0")
-    server.stop()
+    server.stop(signal.SIGHUP)  # as when its terminal is closed
     assert state_of(namespace, "made0") == before == ["1500", "made0", "DOWN"]
 
 
@@ -177,6 +177,8 @@ def test_sudo_ends_with_the_device(namespace: Namespace, serve: Serve, tmp_path:
     assert pwd.getpwuid(NOBODY).pw_name in server.log and "privileges are dropped" in server.log
     namespace.run("ping", "-c", "1", ADDRESS)
     assert capture.stat().st_uid == NOBODY
+    for each in Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split():
+        os.kill(int(each), signal.SIGTERM)  # as a service manager does, to all at once
     server.stop()
     assert state_of(namespace, "made0") == before == ["1500", "made0", "DOWN"]
     hidden = tmp_path / "hidden"
