@@ -65,17 +65,6 @@ def on_reordering(connection: "Connection", now: Instant) -> None:
     connection.tcp.mark_dirty(connection)
 
 
-def schedule_loss_timers(connection: "Connection", again: Instant | None, now: Instant) -> None:
-    """After an acknowledgment: RACK looks for losses `again`, or a tail loss probe follows (RFC 8985 7.2)."""
-    if again is not None:
-        if connection.reordering_timer is None:
-            connection.reordering_timer = connection.tcp.timer(on_reordering, connection)
-        connection.reordering_timer.arm(again)
-    elif connection.reordering_timer is not None:
-        connection.reordering_timer.disarm()
-    connection.schedule_tail_probe(now)
-
-
 def on_tail(connection: "Connection", now: Instant) -> None:
     """The probe timer (RFC 8985 7.3): the tail of the flight has not been answered."""
     sender = connection.sender
