@@ -2,12 +2,15 @@
 
 import logging
 import re
+import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from stack.application.http.bodies import IteratorBody, PatternBody
+from stack.application.http.config import HttpConfig
 from stack.application.http.messages import BodyError, Refusal, Request, Response
+from stack.application.http.reading.body import ChunkedReader
 from stack.clock import MILLISECOND, SECOND
 from stack.config import TcpConfig
 from stack.transport.tcp.states import State
@@ -382,7 +385,7 @@ def test_a_connection_that_asks_nothing_ends(world: World) -> None:
     world.run(11 * SECOND)
     assert client.received == b"" and client.connection.at_end_of_stream
     world.run(2 * SECOND)
-    assert world.http.totals.open_connections == 0
+    assert world.http.totals.open_connections == world.http.held == 0
 
 
 def test_a_header_section_that_takes_too_long(world: World) -> None:
@@ -420,7 +423,7 @@ def test_a_client_that_reads_nothing_is_reset(world: World) -> None:
     client.send(b"x")  # that it sends something is no excuse
     world.run(45 * SECOND)  # what was acknowledged since the timer was armed buys one more period
     assert client.is_reset and body.closed == 1
-    assert world.http.totals.open_connections == 0
+    assert world.http.totals.open_connections == world.http.held == 0
     assert body.read_octets < 5 << 20, "more was produced than TCP's buffers hold"
 
 
@@ -434,6 +437,51 @@ def test_a_client_that_reads_slowly_is_served(world: World) -> None:
         world.run(10 * SECOND)
     assert not client.is_reset
     assert len(client.answer().body) == 3 << 20
+
+
+# Memory
+
+
+def test_unfinished_requests_hold_what_the_server_allows(world: World) -> None:
+    """Whoever comes too late is told so; whoever holds little is served all the same."""
+    world.serve(echo, max_held=150_000, held_unasked=1000)
+    post = POST + b"Content-Length: 100001\r\n\r\n"
+    first = world.connect().send(post + b"a" * 100_000)
+    late = world.connect().send(post + b"a" * 60_000)
+    assert world.http.held == 100_000
+    assert late.answer().status == 503 and late.answer().headers["Retry-After"] == "5"
+    second = world.connect().send(post + b"a" * 50_000)
+    assert world.http.held == 150_000
+    small = world.connect().send(POST + b"Content-Length: 900\r\n\r\n" + b"a" * 899)
+    assert not small.received and small.send(b"a").answer().status == 200
+    fields = world.connect().send(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * 1000)
+    assert fields.answer().status == 503
+    assert first.send(b"a").answer().status == 200
+    world.client.abort(second.connection, world.now)
+    world.run(SECOND)
+    assert world.http.held == 0
+
+
+def test_responses_that_nobody_takes_hold_what_the_server_allows(world: World) -> None:
+    world.serve(lambda request: Response(200, (), bytes(3 << 20)), max_held=1 << 20)
+    client = world.connect()
+    client.reads = False
+    client.send(GET)
+    world.run(SECOND)
+    assert client.is_reset and world.http.held == 0
+
+
+def test_chunks_of_an_octet_take_no_more_room_than_one_chunk(world: World) -> None:
+    reader = ChunkedReader(HttpConfig())
+    text = b"2\r\nab\r\n" * 50_000
+    tracemalloc.start()
+    try:
+        reader.feed(text)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert not reader.is_complete and reader.received == 100_000
+    assert held < 2 * len(text)
 
 
 # Back-pressure
@@ -484,7 +532,7 @@ def test_lingering_is_bounded_in_octets(world: World) -> None:
     world.serve(echo, max_body=100, linger_octets=100_000)
     client = world.connect().send(POST + b"Content-Length: 3000000\r\n\r\n" + b"a" * 300_000)
     world.run(SECOND)
-    assert client.is_reset and world.http.totals.open_connections == 0
+    assert client.is_reset and world.http.totals.open_connections == world.http.held == 0
 
 
 def test_lingering_is_bounded_in_time(world: World) -> None:
@@ -493,7 +541,7 @@ def test_lingering_is_bounded_in_time(world: World) -> None:
     world.run(4 * SECOND)
     assert world.http.totals.open_connections == 1
     world.run(2 * SECOND)
-    assert world.http.totals.open_connections == 0
+    assert world.http.totals.open_connections == world.http.held == 0
     assert client.answer().status == 200 and not client.is_reset
 
 
@@ -505,7 +553,11 @@ def test_a_client_that_resets_leaves_nothing_behind(world: World, after: int) ->
     world.run(after * MILLISECOND)
     world.client.abort(client.connection, world.now)
     world.run(10 * MILLISECOND)
-    assert body.closed == 1 and world.http.totals.open_connections == 0 and world.open_connections() == 0
+    assert (
+        body.closed == 1
+        and world.http.totals.open_connections == world.http.held == 0
+        and world.open_connections() == 0
+    )
 
 
 def test_a_body_that_cannot_be_finished_resets(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -516,7 +568,7 @@ def test_a_body_that_cannot_be_finished_resets(world: World, caplog: pytest.LogC
     world.serve(lambda request: Response(200, (), IteratorBody(broken())))
     client = world.connect().send(GET)
     assert client.is_reset and not client.received.endswith(b"0\r\n\r\n")
-    assert "the disk is on fire" in caplog.text and world.http.totals.open_connections == 0
+    assert "the disk is on fire" in caplog.text and world.http.totals.open_connections == world.http.held == 0
 
 
 @pytest.mark.req("9112-33")

@@ -23,6 +23,8 @@ class HttpConfig:
     max_chunk_line: int = 256  # a chunk's size with its extensions
     max_chunk_extensions: int = 16384  # of one request's body in all
     max_trailers: int = 8192
+    max_held: int = 256 << 20  # of all connections: requests that are incomplete, responses that TCP has no room for
+    held_unasked: int = 4096  # so much of it a connection may hold even then
 
     header_timeout: Duration = 10 * SECOND  # from a request's first octet to the end of its header section
     body_timeout: Duration = 10 * SECOND  # and one second more for every `minimum_body_rate` octets that have arrived

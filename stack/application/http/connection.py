@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from stack.application.http.messages import Body, BodyError, Headers, Refusal, Request, Response
 from stack.application.http.pages import error_response
 from stack.application.http.reading.body import BodyReader, make_body_reader
-from stack.application.http.reading.grammar import Head, check_unfinished
+from stack.application.http.reading.grammar import Head, check_lengths, check_unfinished, skip_empty_lines
 from stack.application.http.targets import Target
 from stack.clock import SECOND, Instant
 from stack.events import CLOSED
@@ -57,8 +57,8 @@ class HttpConnection:
     """Serves `connection` from when it is accepted until it is closed."""
 
     __slots__ = (
-        "_body", "_buffer", "_connection", "_drained", "_head", "_host", "_is_head", "_keep_alive", "_out", "_phase",
-        "_searched", "_sends_chunks", "_server", "_since", "_source", "_target", "_timer", "_unsent",
+        "_body", "_buffer", "_connection", "_drained", "_head", "_held", "_host", "_is_head", "_keep_alive", "_out",
+        "_phase", "_searched", "_sends_chunks", "_server", "_since", "_source", "_target", "_timer", "_unsent",
     )  # fmt: skip
 
     def __init__(self, server: "HttpServer", connection: Connection, now: Instant) -> None:
@@ -77,6 +77,7 @@ class HttpConnection:
         self._out: Octets = b""  # made, and not yet taken by TCP
         self._source: Body | None = None  # where more of the response comes from
         self._sends_chunks = False
+        self._held = 0  # octets, as the server has been told
         self._unsent = 0  # octets in TCP's buffer when the timer was armed
         self._drained = 0
         self._timer = server.host.timer(HttpConnection._on_timer, self)
@@ -87,6 +88,7 @@ class HttpConnection:
     def refuse(self, refusal: Refusal, now: Instant) -> None:
         """Answer with an error, now, and end the connection."""
         self._buffer = b""
+        self._body = None
         self._keep_alive = False
         self._respond(error_response(refusal), now)
 
@@ -174,7 +176,11 @@ class HttpConnection:
     def _wait_for_octets(self, now: Instant) -> None:
         config = self._server.config
         if self._phase is _HEAD and not self._buffer:
+            self._may_hold(0)
             self._timer.arm(now + config.keep_alive_timeout)
+            return
+        if not self._may_hold(len(self._buffer) + (self._body.received if self._body is not None else 0)):
+            self.refuse(self._server.unavailable("The server holds too many unfinished requests."), now)
             return
         if self._since is None:
             self._since = now
@@ -184,11 +190,18 @@ class HttpConnection:
             earned = self._body.received * SECOND // config.minimum_body_rate
             self._timer.arm(self._since + config.body_timeout + earned)
 
+    def _may_hold(self, octets: int) -> bool:
+        """Whether so many octets may wait here: all connections together are bounded, but everybody gets a little."""
+        server = self._server
+        server.held += octets - self._held
+        self._held = octets
+        return server.held <= server.config.max_held or octets <= server.config.held_unasked
+
     def _read_head(self, now: Instant) -> bool:
         """Take a header section from the buffer; False: it is not all there."""
         buffer = self._buffer
         if not self._searched and buffer.startswith(b"\r\n"):
-            self._buffer = buffer[2:]  # RFC 9112 2.2: an empty line in front of a request is ignored
+            self._buffer = skip_empty_lines(buffer)
             return True
         end = buffer.find(b"\r\n\r\n", max(self._searched - 3, 0)) + 4
         try:
@@ -196,7 +209,7 @@ class HttpConnection:
                 self._check_unfinished()
                 return False
             if end > self._server.config.max_request_line:
-                self._check_limits(end)
+                check_lengths(buffer, end, self._server.config)
             octets, self._buffer = (buffer, b"") if end == len(buffer) else (buffer[:end], buffer[end:])
             self._searched = 0
             self._since = None
@@ -210,19 +223,8 @@ class HttpConnection:
         if buffer == b"\r":
             return  # half of an empty line in front of a request
         check_unfinished(buffer, self._searched)
-        self._check_limits(len(buffer))
+        check_lengths(buffer, len(buffer), self._server.config)
         self._searched = len(buffer)
-
-    def _check_limits(self, length: int) -> None:
-        """Refuse a header section of `length` octets so far if it, or its first line, is too long."""
-        config = self._server.config
-        line = self._buffer.find(b"\r\n", 0, length)
-        if line < 0:
-            line = length
-        if line > config.max_request_line:
-            raise Refusal(414, f"A request line has at most {config.max_request_line} octets here.")
-        if length - line > config.max_header_section:
-            raise Refusal(431, f"A header section has at most {config.max_header_section} octets here.")
 
     def _begin_request(self, octets: bytes, now: Instant) -> None:
         server = self._server
@@ -315,6 +317,10 @@ class HttpConnection:
                 self._server.totals.octets_sent += taken
                 if taken < len(out):
                     self._out = memoryview(out)[taken:]
+                    if not self._may_hold(len(self._out) + len(self._buffer)):
+                        host.abort(connection, now)
+                        self._release(now)
+                        return True
                     if taken or not self._unsent:  # that the client sends something is no reason to wait longer
                         self._wait_for_room(now)
                     return False
@@ -366,6 +372,7 @@ class HttpConnection:
         self._host.shutdown(self._connection, now)
         self._phase = _LINGERING
         self._buffer = b""
+        self._may_hold(0)
         self._timer.arm(now + self._server.config.linger_timeout)
 
     def _drain(self, now: Instant) -> None:
@@ -384,6 +391,7 @@ class HttpConnection:
         self._phase = _OVER
         self._timer.disarm()
         self._buffer = self._out = b""
+        self._may_hold(0)
         if self._source is not None:
             source, self._source = self._source, None
             source.close()

@@ -43,6 +43,8 @@ class HttpServer:
         self.head_reader = head_reader or make_head_reader()
         self.clock = WallClock(config.wall_clock_offset)
         self.totals = Totals()
+        self.held = 0
+        """Octets that connections hold while they wait: for the rest of a request, or for room in TCP."""
         self.is_stopping = False
         self.logs_requests = False
         self._listener: Listener | None = None
@@ -78,6 +80,10 @@ class HttpServer:
             raise Refusal(431, f"A request has at most {self.config.max_fields} header fields here.")
         return head, framing_of(head), parse_target(head.method, head.target)
 
+    def unavailable(self, why: str) -> Refusal:
+        """What to answer to a request too many."""
+        return Refusal(503, why, [("Retry-After", str(self.config.retry_after))])
+
     def forget(self, connection: HttpConnection) -> None:
         """`connection` is over."""
         if connection in self._connections:
@@ -98,5 +104,4 @@ class HttpServer:
             totals.connections += 1
             if totals.open_connections > config.max_connections:
                 totals.refused_connections += 1
-                again = ("Retry-After", str(config.retry_after))
-                served.refuse(Refusal(503, "The server has too many connections.", [again]), now)
+                served.refuse(self.unavailable("The server has too many connections."), now)

@@ -49,20 +49,19 @@ class LengthReader:
         self.is_complete = not length
         self.received = 0
         self._length = length
-        self._parts: list[bytes] = []
+        self._body = bytearray()
 
     def feed(self, octets: bytes) -> bytes:
         """See BodyReader."""
         left = self._length - self.received
-        part = octets if len(octets) <= left else octets[:left]
-        self._parts.append(part)
-        self.received += len(part)
+        self._body += octets[:left]
+        self.received = len(self._body)
         self.is_complete = self.received == self._length
         return octets[left:]
 
     def body(self) -> bytes:
         """See BodyReader."""
-        return b"".join(self._parts)
+        return bytes(self._body)
 
 
 class ChunkedReader:
@@ -73,7 +72,7 @@ class ChunkedReader:
         self._config = config
         self._buffer = b""
         self._at = 0  # what is before it in the buffer has been taken
-        self._parts: list[bytes] = []
+        self._body = bytearray()  # not a list of parts: chunks of an octet would make it many times as large
         self._size = 0  # of the body so far, the present chunk included
         self._extensions = 0  # octets of all so far
         self._left = 0  # of the present chunk
@@ -94,7 +93,7 @@ class ChunkedReader:
 
     def body(self) -> bytes:
         """See BodyReader."""
-        return b"".join(self._parts)
+        return bytes(self._body)
 
     # The steps; each returns whether it could be taken with what is there
 
@@ -121,7 +120,7 @@ class ChunkedReader:
 
     def _take_data(self) -> bool:
         part = self._buffer[self._at : self._at + self._left]
-        self._parts.append(part)
+        self._body += part
         self._left -= len(part)
         self._at += len(part)
         if self._left:

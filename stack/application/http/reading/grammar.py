@@ -3,6 +3,7 @@
 import re
 from typing import Final, NamedTuple, Protocol
 
+from stack.application.http.config import HttpConfig
 from stack.application.http.messages import Fields, Refusal
 
 TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -41,6 +42,25 @@ def check_codings(codings: bytes) -> None:
         raise Refusal(400, "In Transfer-Encoding chunked has to come last, and once.")
     if names != [b"chunked"]:
         raise Refusal(501, "Of the transfer codings only chunked is known here.")
+
+
+def skip_empty_lines(octets: bytes) -> bytes:
+    """What is behind the empty lines in front of a request, which are ignored (RFC 9112 2.2)."""
+    end = 0
+    while octets.startswith(b"\r\n", end):
+        end += 2
+    return octets[end:]
+
+
+def check_lengths(octets: bytes, length: int, config: HttpConfig) -> None:
+    """Refuse a header section, `length` of the `octets` so far, if it or its first line is too long. Raises Refusal."""
+    line = octets.find(b"\r\n", 0, length)
+    if line < 0:
+        line = length
+    if line > config.max_request_line:
+        raise Refusal(414, f"A request line has at most {config.max_request_line} octets here.")
+    if length - line > config.max_header_section:
+        raise Refusal(431, f"A header section has at most {config.max_header_section} octets here.")
 
 
 def check_unfinished(octets: bytes, start: int) -> None:
