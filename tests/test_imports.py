@@ -21,6 +21,7 @@ LAYERS = (
     ("host",),
     ("virtual", "io"),
     ("aio",),
+    ("sockets",),
     ("application", "pkt"),
     ("cli",),
 )

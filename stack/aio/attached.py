@@ -51,39 +51,51 @@ class AttachedStack:
             observers=observers,
             now=time.monotonic_ns(),
         )
-        self._settings = settings
-        self._changes = resources.enter_context(closing(LinkChanges()))
-        self._engine = Engine(self.host, tap, trouble=kernel.trouble)
+        self.settings = settings
+        self.changes = resources.enter_context(closing(LinkChanges()))
+        self.engine = Engine(self.host, tap, trouble=kernel.trouble)
+        self._tap = tap
+        self._resources = resources
         self._devices = Devices([])
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def frames_refused(self) -> int:
         """Frames that the kernel did not take."""
-        return self._engine.frames_refused
+        return self.engine.frames_refused
 
     def new_loop(self) -> StackLoop:
         """A loop with the host in it. Raises RuntimeError while there is another one that is not closed."""
-        return self._settle(StackLoop, Devices([self._engine]))
+        return self._settle(StackLoop, Devices([self.engine]))
 
     def new_uvloop(self) -> "UvLoop":
         """As new_loop(), uvloop's. Raises ImportError where that is not installed."""
         from stack.aio.uv import UvLoop, WatchedDevices
 
-        return self._settle(UvLoop, WatchedDevices([self._engine]))
+        return self._settle(UvLoop, WatchedDevices([self.engine]))
 
     def _settle(self, make: "_Make[_Devices, _Loop]", devices: "_Devices") -> "_Loop":
         if self._loop is not None and not self._loop.is_closed():
             raise RuntimeError("the stack can be in one event loop at a time, and is in one that is not closed yet")
         self._devices = devices
-        self._loop = loop = make(devices, self._settings.hosts, self._settings.dns_servers)
+        self._loop = loop = make(devices, self.settings.hosts, self.settings.dns_servers)
 
         def on_change() -> None:
-            self._changes.drain()
+            self.changes.drain()
             devices.check()
 
-        loop.add_reader(self._changes.fileno(), on_change)
+        loop.add_reader(self.changes.fileno(), on_change)
         return loop
+
+    def abandon(self) -> None:
+        """In a child that was forked: let go of what is the parent's, and undo nothing of it."""
+        self._tap.abandon()
+        self._resources.pop_all()
+
+    def keep(self) -> ExitStack:
+        """Take `resources` over; they are then whoever's who closes what is returned."""
+        self._resources = self._resources.pop_all()
+        return self._resources
 
     def own(self, resources: ExitStack) -> None:
         """Have the present loop's close() close `resources`."""

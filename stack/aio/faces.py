@@ -81,6 +81,11 @@ class SocketFace:
             return value if isinstance(value, int) else _INT.unpack_from(value)[0]
         return (_INT.pack(value) if isinstance(value, int) else value)[:length]
 
+    def imitate(self, other: "SocketFace") -> None:
+        """Set every option that has been set of `other`."""
+        for (level, name), value in other._options.items():
+            self.setsockopt(level, name, value)
+
     def gettimeout(self) -> float:
         """0: not blocking, as asyncio's are."""
         return 0.0

@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stack.aio.loop import StackLoop
-
 
 @contextmanager
-def installed(factory: Callable[[], StackLoop]) -> Iterator[None]:
+def installed(factory: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[None]:
     """Until its end, every loop that asyncio makes is `factory`'s, whichever the program asks for.
 
     That is asyncio.run() and Runner, also with a loop_factory (uvloop's, say), and new_event_loop(). Before Python

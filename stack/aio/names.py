@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
+_getaddrinfo = socket.getaddrinfo  # the kernel's, whatever has been put in its place in the module
+
 
 class NameCalls(_Base):
     """The part of StackCalls that is about names."""
@@ -45,15 +47,15 @@ class NameCalls(_Base):
         flags, is_ipv6 = options.get("flags", 0), options.get("family", 0) == socket.AF_INET6
         literal = self._territory.literal(host)
         if literal is not None or (host and flags & socket.AI_NUMERICHOST):
-            return _infos([literal or _text(host)], port, options)
+            return literal_infos([literal or text_of(host)], port, options)
         if self._resolver is None or not host:
             return await super().getaddrinfo(host, port, **options)
-        if _is_localhost(_text(host)):
-            return _infos(["::1" if is_ipv6 else "127.0.0.1"], port, options)
+        if is_localhost(text_of(host)):
+            return literal_infos(["::1" if is_ipv6 else "127.0.0.1"], port, options)
         if is_ipv6 and not flags & socket.AI_V4MAPPED:
             raise socket.gaierror(socket.EAI_ADDRFAMILY, "Address family for hostname not supported")
-        canonical, addresses = await self._resolver.addresses(_text(host))
-        infos = _infos(addresses, port, options | {"flags": flags & ~socket.AI_CANONNAME})
+        canonical, addresses = await self._resolver.addresses(text_of(host))
+        infos = literal_infos(addresses, port, options | {"flags": flags & ~socket.AI_CANONNAME})
         if flags & socket.AI_CANONNAME:
             infos[0] = (*infos[0][:3], canonical, infos[0][4])
         return infos
@@ -78,17 +80,18 @@ class NameCalls(_Base):
         return address is not None and self._territory.holds(address)
 
 
-def _infos(addresses: Sequence[str], port: Any, options: dict[str, Any]) -> list[Any]:
+def literal_infos(addresses: Sequence[str], port: Any, options: dict[str, Any]) -> list[Any]:
     """What socket.getaddrinfo() gives for literal addresses."""
     options = options | {"flags": options.get("flags", 0) | socket.AI_NUMERICHOST}
-    return [info for address in addresses for info in socket.getaddrinfo(address, port, **options)]
+    return [info for address in addresses for info in _getaddrinfo(address, port, **options)]
 
 
-def _is_localhost(host: str) -> bool:
+def is_localhost(host: str) -> bool:
     """RFC 6761 6.3: nobody is to be asked for it."""
     name = host.rstrip(".").lower()
     return name == "localhost" or name.endswith(".localhost")
 
 
-def _text(host: Any) -> str:
+def text_of(host: Any) -> str:
+    """`host` as a str."""
     return host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)

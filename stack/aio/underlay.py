@@ -51,7 +51,7 @@ class Devices:
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self.hosts = [engine.host for engine in engines]
-        self._engines = tuple(engines)
+        self.engines = tuple(engines)
         self._resources = ExitStack()
         self._waiting = Waiting()
         self._now: Instant = time.monotonic_ns()
@@ -63,7 +63,7 @@ class Devices:
 
     def check(self) -> None:
         """Have the next turn raise DeviceError if a device is gone or down: to be called when one has changed."""
-        for engine in self._engines:
+        for engine in self.engines:
             try:
                 engine.check_device()
             except DeviceError as error:
@@ -76,7 +76,7 @@ class Devices:
 
     def filenos(self) -> Sequence[int]:
         """The devices."""
-        return [engine.fileno() for engine in self._engines]
+        return [engine.fileno() for engine in self.engines]
 
     def turn(self, poll: Poll[_Events], timeout: float | None) -> Sequence[_Events]:
         """One turn of every engine, around the wait. Raises DeviceError, once: then the loop has no stack any more."""
@@ -97,27 +97,27 @@ class Devices:
                 raise self._failure
             yield
         except DeviceError:
-            self._failure, self._engines = None, ()
+            self._failure, self.engines = None, ()
             raise
 
     def _send(self) -> bool:
         """Send what is to be sent; True: applications were told of something before that."""
         happened = False
-        for engine in self._engines:
+        for engine in self.engines:
             happened |= engine.dispatch(self._now)
-        for engine in self._engines:
+        for engine in self.engines:
             engine.flush()
         return happened
 
     def _time_left(self) -> float | None:
         """Seconds until a timer of a host fires; None: there is none."""
-        deadline = min((at for each in self._engines if (at := each.deadline()) is not None), default=None)
+        deadline = min((at for each in self.engines if (at := each.deadline()) is not None), default=None)
         return None if deadline is None else max(0, deadline - time.monotonic_ns()) / SECOND
 
     def _take(self) -> None:
         """Take what has arrived, fire the timers that are due, tell the applications."""
         now = Devices.now(self)
-        for engine in self._engines:
+        for engine in self.engines:
             engine.receive(now)
             engine.settle(now)
 
@@ -135,9 +135,9 @@ class Devices:
         def wait(timeout: float | None) -> Sequence[tuple[int, int]]:
             return poll.poll(None if timeout is None else timeout * 1000)
 
-        while self.now() < end and any(each.is_released for engine in self._engines for each in engine.unfinished()):
+        while self.now() < end and any(each.is_released for engine in self.engines for each in engine.unfinished()):
             self.turn(wait, 0.01)
-        for engine in self._engines:
+        for engine in self.engines:
             engine.abort_all(self.now())
             engine.flush()
 

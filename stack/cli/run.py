@@ -1,4 +1,4 @@
-"""`tapstack run`: a Python program, in this process, whose event loops have the stack in them."""
+"""`tapstack run`: a Python program, in this process, whose sockets and event loops have the stack in them."""
 
 import os
 import runpy
@@ -16,6 +16,7 @@ from stack.cli.link import open_link
 from stack.errors import ConfigurationError
 from stack.io.configuration import ServeSettings
 from stack.io.signals import ends_by_exception
+from stack.sockets import Net, patch
 
 
 def run(settings: ServeSettings, command: Sequence[str]) -> int:
@@ -28,7 +29,7 @@ def run(settings: ServeSettings, command: Sequence[str]) -> int:
             f"tapstack: {settings.address} is the stack, {settings.host_address} this machine, on {settings.tap}",
             file=sys.stderr,
         )
-        with installed(stack.new_loop):
+        with Net.on_device(stack) as net, installed(net.new_loop), patch(net):
             program()
     return 0
 

@@ -48,11 +48,14 @@ class Engine:
         self, host: Host, device: Device, port: int = 0, *, trouble: Callable[[], str | None] = lambda: None
     ) -> None:
         self.host = host
+        self.audience: Callable[[Subject], bool] | None = None
+        """Who may be told now of what happens; the others will be when they may. None: everybody may."""
         self.frames_refused = 0
         """Frames that the kernel did not take."""
         self._device = device
         self._port = port
         self._trouble = trouble
+        self._held: dict[Subject, int] = {}  # what those have not been told who may not be told now
         keep_what_is_freed()
         interface = host.interfaces[port]
         self._ring = FrameRing.of_link(interface.mtu, offload=interface.offload, max_frames=BATCH)
@@ -88,8 +91,21 @@ class Engine:
         self.dispatch(now)
 
     def dispatch(self, now: Instant) -> bool:
-        """Tell the applications what has happened; see dispatch() below."""
-        return dispatch(self.host, now)
+        """Tell the applications what has happened, until nothing more happens; False: nothing had."""
+        if self.audience is None and not self._held:
+            return dispatch(self.host, now)
+        events, self._held = list(self._held.items()), {}
+        events += self.host.take_events()
+        happened = False
+        while events:
+            for subject, kinds in events:
+                if self.audience is None or self.audience(subject):
+                    happened = True
+                    _tell(self.host, subject, kinds, now)
+                elif subject.handler is not None:
+                    self._held[subject] = self._held.get(subject, 0) | kinds
+            events = self.host.take_events()
+        return happened
 
     def flush(self) -> None:
         """Write what the host has to send. Raises DeviceError."""
@@ -131,12 +147,16 @@ def dispatch(host: Host, now: Instant) -> bool:
     while events := host.take_events():
         happened = True
         for subject, kinds in events:
-            if subject.handler:
-                try:
-                    subject.handler(kinds, now)
-                except Exception:
-                    _give_up(host, subject, now)
+            _tell(host, subject, kinds, now)
     return happened
+
+
+def _tell(host: Host, subject: Subject, kinds: int, now: Instant) -> None:
+    if subject.handler:
+        try:
+            subject.handler(kinds, now)
+        except Exception:
+            _give_up(host, subject, now)
 
 
 def _give_up(host: Host, subject: Subject, now: Instant) -> None:

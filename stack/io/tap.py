@@ -110,6 +110,12 @@ class Tap:
             os.close(self._fd)
             self._fd = -1
 
+    def abandon(self) -> None:
+        """In a child that was forked: close its copy of the file descriptor, and leave the device to the parent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
     def __enter__(self) -> Self:
         return self
 
