@@ -89,7 +89,10 @@ def _primary(reader: Reader) -> Value:
         reader.next()
         if reader.token.kind == "ellipsis":
             reader.next()
-        return token.text[1:-1].encode().decode("unicode_escape").encode("latin-1")
+        try:
+            return token.text[1:-1].encode().decode("unicode_escape").encode("latin-1")
+        except UnicodeError:
+            reader.fail("a string of octets, with escapes such as \\n and \\x0a", token)
     if reader.accept("-"):
         return -reader.integer("a number")
     if token.kind in ("integer", "hex"):

@@ -26,6 +26,8 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 
+_MANY_DIGITS: Final = 40  # more than any number needs, and fewer than Python refuses to read
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -116,11 +118,11 @@ class Reader:
     def integer(self, expected: str, highest: int = 0xFFFF_FFFF) -> int:
         """Take a decimal or hexadecimal number of at most `highest`."""
         token = self.token
-        if (
-            token.kind not in ("integer", "hex")
-            or (number := int(token.text, 0 if token.kind == "hex" else 10)) > highest
-        ):
-            self.fail(f"{expected} (at most {highest})" if token.kind in ("integer", "hex") else expected)
+        if token.kind not in ("integer", "hex"):
+            self.fail(expected)
+        base = 16 if token.kind == "hex" else 10
+        if len(token.text) > _MANY_DIGITS or (number := int(token.text, base)) > highest:
+            self.fail(f"{expected} (at most {highest})")
         self.next()
         return number
 
@@ -128,6 +130,8 @@ class Reader:
         """Take a number of seconds."""
         if self.token.kind not in ("integer", "decimal"):
             self.fail("a time in seconds")
+        if len(self.token.text) > _MANY_DIGITS:
+            self.fail("a time in seconds that has fewer digits")
         return int(Decimal(self.next().text) * SECOND)
 
     def text_since(self, token: Token) -> str:

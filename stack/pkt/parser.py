@@ -51,8 +51,11 @@ def parse(text: str, name: str) -> Script:
         script.options.append((token.line, option, value))
     while reader.token.kind == "shell":
         script.sysctls.extend(_sysctls(reader, reader.next()))
-    while reader.token.kind != "end":
-        script.events.append(_event(reader))
+    try:
+        while reader.token.kind != "end":
+            script.events.append(_event(reader))
+    except RecursionError:
+        reader.fail("brackets that are not nested so deeply")
     return script
 
 

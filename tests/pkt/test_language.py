@@ -120,6 +120,11 @@ def test_options_and_sysctls() -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
+        (f"0 < S 0:0(0) win {'9' * 5000}", "t:1: expected a window (at most 65535), found '9999"),
+        (f"{'9' * 50} close(3) = 0", "t:1: expected a time in seconds that has fewer digits, found '9999"),
+        ('0 write(3, "\\x", 1) = 1', "t:1: expected a string of octets, with escapes such as"),
+        ('0 write(3, "\\u20ac", 1) = 1', "t:1: expected a string of octets, with escapes such as"),
+        (f"0 writev(3, {'[' * 5000}", "t:1: expected brackets that are not nested so deeply, found '['"),
         ("0 < S 0:0(0) win 10\n+0 ? S. 0:0(0)", "t:2: expected an event or a comment, found '?'"),
         ("< S 0:0(0) win 10", "t:1: expected the time of an event (0.1, +0.1, *, +0.1~+0.2), found '<'"),
         ("0 < S 0:0(0)", "t:1: expected 'win' and a number, as in every packet that arrives, found the end of the"),
