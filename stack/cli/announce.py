@@ -67,12 +67,16 @@ def _print(title: str, url: str, rows: list[tuple[str, str]], stop: str) -> None
 def stopped(seconds: float, counters: Counters, requests: int, capture: Capture | None) -> None:
     """The closing line."""
     parts = [
-        f"{requests:,} requests on {counters['TcpPassiveOpens']:,} connections",
-        f"{counters['EthInFrames']:,} frames in",
+        f"{_count(requests, 'request')} on {_count(counters['TcpPassiveOpens'], 'connection')}",
+        f"{_count(counters['EthInFrames'], 'frame')} in",
         f"{counters['EthOutFrames']:,} out",
-        f"{counters['TcpRetransSegs']:,} segments retransmitted",
+        f"{_count(counters['TcpRetransSegs'], 'segment')} retransmitted",
     ]
     if capture:
-        parts.append(f"{capture.frames:,} frames captured")
+        parts.append(f"{_count(capture.frames, 'frame')} captured")
     with suppress(output.OutputError), output.written():
         print(f"tapstack: stopped after {seconds:.1f} s: {', '.join(parts)}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -23,7 +23,8 @@ def _run_one(path: Path, verbose: bool) -> int:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"cannot read {path}: {why}") from None
     try:
         run_script(parse(text, str(path)), print if verbose else _quiet)
     except ScriptError as error:

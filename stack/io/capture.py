@@ -3,12 +3,10 @@
 import errno
 import logging
 import os
-import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from stack.clock import Instant
 from stack.errors import DeviceError
@@ -16,10 +14,6 @@ from stack.fastpath.ring import FrameRing
 from stack.wire import pcapng
 
 logger = logging.getLogger(__name__)
-
-_BLOCK: Final = struct.Struct("<II")
-_PACKET: Final = struct.Struct("<IIIII")
-_ENHANCED_PACKET: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +26,8 @@ class CapturedFrame:
 
 def read_capture(file: Path) -> Iterator[CapturedFrame]:
     """The frames of a file that Capture wrote, in order. Raises OSError."""
-    content = file.read_bytes()
-    start = 0
-    while start + _BLOCK.size <= len(content):
-        kind, length = _BLOCK.unpack_from(content, start)
-        if kind == _ENHANCED_PACKET:
-            _, high, low, size, _ = _PACKET.unpack_from(content, start + _BLOCK.size)
-            body = start + _BLOCK.size + _PACKET.size
-            yield CapturedFrame(high << 32 | low, content[body : body + size])
-        start += length
+    for at, octets in pcapng.packets(file.read_bytes()):
+        yield CapturedFrame(at, octets)
 
 
 def _open(file: str, flags: int) -> int:

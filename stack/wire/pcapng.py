@@ -1,6 +1,7 @@
 """Blocks of a capture file that Wireshark reads (draft-ietf-opsawg-pcapng), little-endian, nanoseconds."""
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from stack.octets import Octets
@@ -32,6 +33,7 @@ _SECTION: Final = struct.Struct("<IHHq")
 _INTERFACE: Final = struct.Struct("<HHI")
 _PACKET: Final = struct.Struct("<IIIII")
 _FLAGS: Final = struct.Struct("<HHI")
+_SMALLEST_BLOCK: Final = _FRAME.size + _U32.size
 
 
 def section_header(hardware: str, system: str, application: str) -> bytes:
@@ -56,6 +58,20 @@ def enhanced_packet(interface: int, timestamp_ns: int, octets: Octets, original_
     header = _PACKET.pack(interface, timestamp_ns >> 32, timestamp_ns & 0xFFFF_FFFF, size, original_length)
     flags = _FLAGS.pack(_EPB_FLAGS, 4, direction)
     return _block(_ENHANCED_PACKET, header, octets, bytes(-size % 4), flags, _OPT_ENDOFOPT)
+
+
+def packets(content: Octets) -> Iterator[tuple[int, bytes]]:
+    """The packets of a file of such blocks, each with its time; it ends in front of a block that is cut off."""
+    at = 0
+    while at + _SMALLEST_BLOCK <= len(content):
+        kind, length = _FRAME.unpack_from(content, at)
+        if length < _SMALLEST_BLOCK or at + length > len(content):
+            return
+        if kind == _ENHANCED_PACKET and length >= _SMALLEST_BLOCK + _PACKET.size:
+            _, high, low, size, _ = _PACKET.unpack_from(content, at + _FRAME.size)
+            start = at + _FRAME.size + _PACKET.size
+            yield high << 32 | low, bytes(content[start : min(start + size, at + length - _U32.size)])
+        at += length
 
 
 def _option(code: int, value: bytes) -> bytes:

@@ -77,3 +77,21 @@ def test_the_octets_of_a_packet():
         "06000000 30000000 00000000 01000000 02000000 03000000 03000000"
         "61626300 0200 0400 02000000 00000000 30000000"
     )  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.binary(max_size=70)), max_size=4), st.data())
+def test_what_is_written_is_read_however_it_is_cut_off(written, data):
+    """A full disk cuts a file anywhere: every block that is whole is read, and nothing else."""
+    blocks = [pcapng.section_header("h", "s", "a"), pcapng.interface_description("tap0", 0)]
+    blocks += [pcapng.enhanced_packet(0, at, octets, len(octets), pcapng.INBOUND) for at, octets in written]
+    content = b"".join(blocks)
+    assert list(pcapng.packets(content)) == written
+    cut = data.draw(st.integers(0, len(content)))
+    whole = sum(sum(map(len, blocks[: number + 1])) <= cut for number in range(len(blocks)))
+    assert list(pcapng.packets(content[:cut])) == written[: max(whole - 2, 0)]
+
+
+@given(st.binary(max_size=60), st.integers(0, 70))
+def test_any_octets_end(octets, length):
+    list(pcapng.packets(octets))
+    list(pcapng.packets(struct.pack("<II", 6, length) + octets))
