@@ -72,7 +72,7 @@ def test_an_asgi_application(namespace: Namespace, serve: Serve, applications: P
     assert "serves       the application apps:asgi" in server.log
     wait_for(lambda: server.statistics()["requests"] == 1, "the request to be counted")
     server.stop(within=3)
-    assert "stopped after" in server.log and "1 requests on 1 connections" in server.log
+    assert "stopped after" in server.log and "1 request on 1 connection," in server.log
     assert "tap0" not in namespace.devices()
 
 
