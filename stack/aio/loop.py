@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stack.addresses import UNSPECIFIED, Ipv4Address, show_ipv4
 from stack.aio.clients import TIMEOUTS, ClientCalls, check_options
 from stack.aio.endpoint import DatagramCalls
+from stack.aio.files import FileCalls
 from stack.aio.names import NameCalls
 from stack.aio.selector import StackSelector
 from stack.aio.server import Server
@@ -36,7 +37,7 @@ _SERVER_OPTIONS: Final = frozenset(
 )
 
 
-class StackCalls(NameCalls, ClientCalls, DatagramCalls, _Base):
+class StackCalls(NameCalls, ClientCalls, DatagramCalls, FileCalls, _Base):
     """The calls. `_settle_in` is to be called before any of them."""
 
     def _settle_in(self, underlay: Underlay, names: Mapping[str, str], dns_servers: Sequence[Ipv4Address] = ()) -> None:

@@ -14,6 +14,7 @@ closes, and the peer has to wait. That is all the back-pressure there is, and al
 import asyncio
 import contextvars
 import logging
+import os
 from asyncio import constants, transports
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -52,7 +53,7 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
     _maybe_resume_protocol: Callable[[], None]
 
     _start_tls_compatible = True
-    _sendfile_compatible = constants._SendfileMode.FALLBACK
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
 
     def __init__(
         self,
@@ -73,6 +74,8 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
         self._now = now
         self._server = server
         self._buffer = bytearray()  # written, and not yet taken by TCP
+        self._is_sending_file = False
+        self._room: asyncio.Future[None] | None = None  # send_file() waits for it
         self._is_reading = False  # who waits for the transport was woken, and whoever was to be called before
         self._is_paused = False
         self._closing = False
@@ -124,6 +127,7 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
         if not self._closing and self._is_paused:
             self._is_paused = False
             self._is_reading = False
+            self._at_end = False  # it is told again: perhaps to another protocol, as by start_tls()
             self._loop.call_soon(self._read_soon)
 
     def write(self, data: Octets) -> None:
@@ -132,6 +136,8 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof:
             raise RuntimeError("Cannot call write() after write_eof()")
+        if self._is_sending_file:
+            raise RuntimeError("unable to write; sendfile is in progress")
         if not data:
             return
         if self._lost:
@@ -166,6 +172,36 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
         if not self._buffer:
             self._host.shutdown(self._connection, self._now())
 
+    async def send_file(self, descriptor: int, offset: int, count: int | None) -> int:
+        """Send `count` octets of a file, or all, behind what was written; returns how many. Nothing can be written
+        meanwhile. Raises OSError, also ConnectionError when the transport is closed.
+        """
+        if self._is_sending_file:
+            raise RuntimeError("sendfile is in progress already")
+        self._is_sending_file = True
+        sent = 0
+        try:
+            while self._buffer:
+                await self._wait_for_room()
+            while count is None or sent < count:
+                limit = _READ_SIZE if count is None else min(count - sent, _READ_SIZE)
+                piece = memoryview(os.pread(descriptor, limit, offset + sent))
+                if not piece:
+                    break
+                while piece:
+                    taken = self._host.write(self._connection, piece, self._now())
+                    sent += taken
+                    piece = piece[taken:]
+                    if piece:
+                        await self._wait_for_room()
+        finally:
+            self._is_sending_file = False
+        return sent
+
+    async def _wait_for_room(self) -> None:
+        self._room = self._loop.create_future()
+        await self._room
+
     def close(self) -> None:
         """Read no more, send what was written, and end."""
         if self._closing:
@@ -197,8 +233,11 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
             self._loop.call_soon(throw, error)
 
     def _react(self, kinds: int, now: Instant) -> None:
-        if self._buffer and kinds & (WRITABLE | CLOSED):
-            self._write_on()
+        if kinds & (WRITABLE | CLOSED):
+            if self._buffer:
+                self._write_on()
+            if self._room is not None:
+                _wake(self._room)
         if self._is_reading and not self._is_paused:
             self._read(now)
 
@@ -309,6 +348,8 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
 
     def _lose(self, error: BaseException | None) -> None:
         self._lost += 1
+        if self._room is not None and not self._room.done():
+            self._room.set_exception(error or ConnectionError("the transport was closed"))
         self._loop.call_soon(self._call_connection_lost, error)
 
     def _call_connection_lost(self, error: BaseException | None) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 
@@ -24,6 +25,18 @@ def make_host(address: str, number: int, **tcp: object) -> Host:
     interface = InterfaceConfig(mac(f"02:00:00:00:00:0{number}"), ipv4(address), 24)
     config = HostConfig((interface,), tcp=TcpConfig(**tcp))
     return Host(config, secret=bytes(32), random=random.Random(number))
+
+
+class Inline(ThreadPoolExecutor):
+    """Threads that take no time: virtual time does not wait for real ones."""
+
+    def submit(self, call: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*arguments, **options))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 class World:

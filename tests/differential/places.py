@@ -18,6 +18,7 @@ from stack.host import Host
 from stack.io.engine import Engine
 from stack.virtual.link import LinkProfile
 from stack.virtual.network import Network
+from tests.aio.conftest import Inline
 
 from .stage import Stage
 
@@ -67,6 +68,7 @@ def _virtual() -> Iterator[Stage]:
     client, server = network.add(_host(CLIENT, 1)), network.add(_host(SERVER, 2))
     network.connect(client, server, LinkProfile(delay=MILLISECOND))
     loop = VirtualLoop(network)
+    loop.set_default_executor(Inline())
     try:
         yield Stage(loop, SERVER, CLIENT, _VIRTUAL, lambda: _silent_port(server, client, loop))
     finally:

@@ -140,3 +140,20 @@ async def test_pause_in_data_received_holds_back_the_end(stage: Stage) -> None:
     server.note("not yet")
     server.transport.resume_reading()
     await server.until("connection_lost")
+
+
+@differential
+async def test_resume_after_the_end_tells_it_again(stage: Stage) -> None:
+    server = stage.actor("server", eof_received=lambda actor: True)
+    client = stage.actor("client", eof_received=lambda actor: True)
+    await stage.pair(server, client)
+    client.transport.write_eof()
+    await server.until("eof_received")
+    server.attempt("pause_reading")
+    server.attempt("resume_reading")
+    await stage.settle()
+    other = stage.actor("other")
+    server.attempt("pause_reading")
+    server.transport.set_protocol(other)
+    server.attempt("resume_reading")
+    await other.until("connection_lost")

@@ -5,35 +5,21 @@ end, either one, of a TAP in a network namespace. What takes minutes, or a bad n
 """
 
 import ssl
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
 
 from stack.clock import MILLISECOND
 from stack.virtual.link import LinkProfile
-from tests.aio.conftest import World
+from tests.aio.conftest import Inline, World
 from tests.kernel.conftest import Namespace
 
 from .links import SERVER_NAME, KernelLink, PacedWorld, VirtualLink
 
 Link = VirtualLink | KernelLink
-
-
-class _Inline(ThreadPoolExecutor):
-    """Threads that take no time: virtual time does not wait for real ones."""
-
-    def submit(self, call: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(call(*arguments, **options))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 def _closed_after(made: World) -> Iterator[World]:
@@ -44,7 +30,7 @@ def _closed_after(made: World) -> Iterator[World]:
 @pytest.fixture
 def world() -> Iterator[World]:
     made = World()
-    made.loop.set_default_executor(_Inline())
+    made.loop.set_default_executor(Inline())
     yield from _closed_after(made)
 
 
