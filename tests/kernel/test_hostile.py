@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stack.config import TcpConfig
 from tests.kernel.conftest import HOST_ADDRESS, ROOT, URL, Namespace, Serve, Server, environment, wait_for
 
 pytestmark = pytest.mark.kernel
@@ -74,7 +75,10 @@ def test_a_download_goes_on_through_a_flood_of_syns(namespace: Namespace, serve:
     download.finishes()
     wait_for(lambda: counted(server, "TcpExtSyncookiesSent") > SYNS * 9 // 10, "the SYNs to be answered", 30)
     assert resident(server) - before < 16 * MEGABYTE
-    assert counted(server, "connections") <= 2
+    statistics = server.statistics()  # `connections` counts those in the SYN queue, too, where they rest for a minute
+    half_open = int(statistics.get("connections_syn_received", 0))
+    assert half_open <= TcpConfig().syn_backlog
+    assert int(statistics["connections"]) - half_open <= 1  # the download's, if it is not over yet
 
 
 def test_guesses_all_over_the_sequence_numbers_change_nothing(namespace: Namespace, serve: Serve, served: Path) -> None:
