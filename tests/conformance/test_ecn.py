@@ -165,6 +165,47 @@ def test_a_loss_and_an_echo_in_one_window_are_one_reduction(ecn):
     assert ecn.info.ssthresh == ssthresh
 
 
+@pytest.mark.req("3168-15", "9438-10", "9438-11")
+@pytest.mark.parametrize("congestion", ["newreno", "cubic"])
+def test_echoes_at_a_window_of_one_segment_slow_it_down_to_one_in_a_timeout(congestion):
+    """RFC 3168 6.1.2: then a new packet goes "only when the retransmit timer expires"."""
+    flight = Flight(ecn="request", answer="SAE", congestion=congestion)
+    sent = flight.write(100)
+    una, cwnds, gaps = 0, [], []
+    for _ in range(12):
+        flight.wait(RTT)
+        una += len(sent)
+        flight.peer.send("AE", ack=1 + una * MSS)
+        cwnds.append(flight.info.cwnd)
+        began, timeout = flight.now, flight.info.rto
+        sent = flight.sent()
+        while not sent:
+            flight.bench.run_until(flight.bench.host.deadline())
+            sent = flight.sent()
+        gaps.append((flight.now - began) / timeout)
+    assert cwnds[-6:] == [MSS] * 6 and cwnds == sorted(cwnds, reverse=True)
+    assert gaps[0] == 0 and gaps[-5:] == [1] * 5
+    assert flight.bench.host.counters["TcpExtTCPTimeouts"] == 0
+    flight.wait(RTT)
+    una += len(sent)
+    assert flight.ack(una)  # and without an echo it goes on at once
+
+
+@pytest.mark.req("3168-11")
+@pytest.mark.parametrize(("flags", "undone"), [("A", 1), ("AE", 0)])
+def test_a_reduction_is_not_taken_back_by_an_acknowledgment_with_an_echo(flags, undone):
+    """RFC 4015 3.4: nothing was lost, but there is congestion all the same."""
+    flight = Flight(ecn="request", answer="SAE", timestamps=True)
+    first = flight.warm_up(8)
+    flight.write(6)
+    flight.wait(RTT)
+    with flight.bench.batch():
+        for last in range(first + 2, first + 6):
+            flight.ack(first, (first + 1, last))
+        flight.peer.send(flags, ack=1 + MSS * (first + 6))
+    assert (flight.info.reductions, flight.info.undone) == (1, undone)
+
+
 @pytest.mark.req("3168-12", "3168-13", "3168-18", "3168-22")
 def test_what_goes_again_is_neither_ect_nor_cwr_and_the_first_new_text_has_cwr(ecn):
     ecn.write(40)

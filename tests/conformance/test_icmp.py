@@ -15,6 +15,8 @@ from stack.wire.udp import UdpHeader
 from tests.conformance.lab import BROADCAST, EVERYBODY, GATEWAY, OTHER, PEER, US, Lab
 
 UNKNOWN_PROTOCOL = 200
+LOOSE_ROUTE = bytes((0x83, 7, 4, 192, 0, 2, 9, 0))
+MALFORMED = bytes((0x07, 1, 0, 0))
 
 
 @pytest.mark.req("1122-3.1-1")
@@ -33,6 +35,10 @@ def test_no_error_is_sent_about_a_later_fragment(offset, more):
     fragment = {"identification": 9, "fragment_offset": offset, "more_fragments": more}
     assert lab.datagram(bytes(64), UNKNOWN_PROTOCOL, **fragment) == []
     assert lab.advance(200 * SECOND) == []
+    # Nor is one whose options are refused, which is found out before the datagram is whole.
+    for options in (LOOSE_ROUTE, MALFORMED):
+        assert len(lab.datagram(bytes(64), UNKNOWN_PROTOCOL, options=options)) == 1
+        assert lab.datagram(bytes(64), UNKNOWN_PROTOCOL, options=options, **fragment) == []
 
 
 @pytest.mark.req("1122-3.2.2-8")

@@ -303,3 +303,21 @@ def test_what_has_arrived_only_in_part_may_still_be_lost():
         flight.ack(first, (first + 1, first + 2), (first + 3, first + 7))
         flight.ack(first + 2, (first + 3, first + 7))
         assert flight.info.undone == 0
+
+
+@pytest.mark.req("8985-6")
+def test_beside_a_repetition_that_says_nothing_what_was_sent_once_counts():
+    """RFC 8985 6.2 step 2 passes over the ambiguous segment, not over the acknowledgment."""
+    flight = Flight(timestamps=True, minimum_rto=SECOND)
+    first = flight.warm_up(8)
+    flight.write(6)
+    flight.wait(RTT // 2)
+    later = flight.write(3)
+    flight.wait(RTT // 2)
+    original = flight.peer.ts_seen
+    assert first in flight.ack(first, (first + 1, first + 6))
+    flight.wait(RTT // 2)
+    flight.peer.ts_seen = original  # the original has arrived, and of what was sent before the repetition all but one
+    flight.ack(first + 6, (later[1], later[2] + 1))
+    assert flight.info.undone == 1
+    assert flight.wait(RTT // 4) == [later[0]]

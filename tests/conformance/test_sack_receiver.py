@@ -141,6 +141,15 @@ def test_as_many_blocks_as_there_is_room_for(timestamps, most):
         assert (ack.options.ts_val is not None) == timestamps and len(ack.raw) <= 60
 
 
+@pytest.mark.req("2018-7", "2018-8")
+def test_what_follows_a_gap_in_order_does_not_crowd_out_the_blocks_before_it(receiver):
+    """RFC 2018 4: "as many distinct SACK blocks as possible": each may have been in none that has arrived."""
+    for piece in (2, 4, 6):
+        receiver.arrive(piece)
+    for piece in range(8, 30):
+        assert receiver.blocks(piece) == [(8, piece + 1), (6, 7), (4, 5), (2, 3)]
+
+
 @pytest.mark.req("2018-8")
 def test_a_block_is_told_of_in_several_acknowledgments(receiver):
     """RFC 2018 4: so that it survives the loss of up to two of three."""

@@ -126,6 +126,16 @@ def test_no_more_than_twice_the_product_in_flight() -> None:
     assert 2 * PRODUCT <= flow.control.cwnd <= 2 * PRODUCT + 6 * MSS
 
 
+def test_what_end_hosts_merge_is_a_super_frame_at_most() -> None:
+    """4.2.2: send_quantum is 64 KiB at most, and 4.2.3.2 has three of these beyond what the path holds."""
+    flow = Flow()
+    while flow.control.state is not State.PROBE_BW:
+        flow.round(1000 * RATE, flight=1000 * PRODUCT)
+    for _ in range(8):
+        flow.round(1000 * RATE, flight=1000 * PRODUCT)
+    assert flow.control.cwnd == 2 * 1000 * PRODUCT + 3 * 65536
+
+
 def test_after_ten_seconds_without_a_lower_time_it_looks_again_and_comes_back() -> None:
     flow = probing()
     control = flow.control

@@ -74,6 +74,17 @@ def test_on_a_short_path_it_is_as_fast_as_reno() -> None:
     assert cwnd > 70 * MSS
 
 
+@pytest.mark.req("9438-3")
+def test_where_the_cubic_is_below_reno_now_cwnd_is_renos() -> None:
+    """4.3 compares W_est with W_cubic(t), not with where the cubic will be in a round trip."""
+    control = at_loss(40)
+    control.on_ack(ack(0, 0, rtt=SECOND))
+    control.on_ack(ack(SECOND // 2, 280 * MSS, rtt=SECOND))
+    reno = 28 + ALPHA * 280 / 28
+    assert w_cubic(0.5, 40, 28) < reno < w_cubic(1.5, 40, 28)
+    assert control.cwnd == pytest.approx(reno * MSS, abs=1)
+
+
 @pytest.mark.req("9438-4", "9438-12")
 def test_after_fast_convergence_it_is_the_window_before_the_loss_that_reno_has_to_reach() -> None:
     control = at_loss(60)

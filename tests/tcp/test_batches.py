@@ -83,6 +83,19 @@ def test_duplicate_acks_in_one_batch_are_counted_one_by_one(bench: Bench) -> Non
     assert 1 in [each.seq for each in peer.take()]
 
 
+@pytest.mark.req("5681-15")
+@pytest.mark.parametrize(("sack", "acks"), [(False, 3), (True, 1)])
+def test_a_run_ahead_of_a_gap_brings_the_duplicate_acks_that_a_sender_without_sack_counts(
+    bench: Bench, sack: bool, acks: int
+) -> None:
+    peer = established(bench, sack=sack)
+    with bench.batch():
+        for at in range(1, 4):
+            peer.send("A", seq=1 + at * MSS, data=MSS)
+    brought = peer.take()
+    assert len(brought) >= acks and {each.ack for each in brought} == {1}
+
+
 @pytest.mark.req("9293-3.10.7.2-syn", "9293-3.10.7.4-ack-SYN-RCVD-ok")
 def test_a_whole_handshake_and_a_request_in_two_batches(bench: Bench, isn: int) -> None:
     listener = bench.listen()

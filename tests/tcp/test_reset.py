@@ -71,6 +71,35 @@ def test_a_reset_with_text(bench: Bench, isn: int) -> None:
     assert peer.state == "CLOSED" and isinstance(peer.error, ConnectionResetError)
 
 
+@pytest.mark.req("9293-SHLD-2", "9293-3.10.7.4-seq-5")
+def test_a_reset_with_text_at_a_closed_window(isn: int) -> None:
+    """3.10.7.4: at a window of zero "special allowance should be made to accept valid ACKs, URGs, and RSTs"."""
+    peer = established(Bench(TcpConfig(receive_buffer=1000)), isn=isn)
+    peer.send("A", data=1000)
+    peer.bench.elapse(SECOND)
+    assert peer.take()[-1].window == 0
+    peer.send("R", seq=1001, data=b"the reason")
+    peer.expect_nothing()
+    assert peer.state == "CLOSED" and isinstance(peer.error, ConnectionResetError)
+
+
+@pytest.mark.req("9293-3.10.7.4-rst-ESTAB")
+@pytest.mark.parametrize("what", ["a FIN", "what a gap has waited for"])
+def test_a_connection_that_is_over_acknowledges_nothing(bench: Bench, isn: int, what: str) -> None:
+    """What came before the reset, in the same batch, would have brought an acknowledgment at its end."""
+    peer = established(bench, isn=isn)
+    with bench.batch():
+        if what == "a FIN":
+            peer.send("FA")
+        else:
+            peer.send("A", seq=101, data=100)
+            peer.send("A", seq=1, data=100)
+        peer.send("R", seq=2 if what == "a FIN" else 201)
+    bench.elapse(SECOND)
+    assert peer.state == "CLOSED" and not bench.strays
+    assert [each.ack for each in peer.take()] == [] if what == "a FIN" else [1]
+
+
 @pytest.mark.req("9293-3.10.7.4-rst-1", "5961-3", "9293-3.10.7.4-seq-7", "9293-3.5.3-rst-valid")
 @pytest.mark.parametrize("state", SYNCHRONIZED)
 def test_a_reset_outside_of_the_window_is_dropped_in_silence(bench: Bench, isn: int, state: str) -> None:

@@ -1,5 +1,6 @@
 """tools/mutate: a bug is caught only by a test that fails."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,11 @@ def test_every_planted_bug_still_applies(mutation):
 
 def test_the_names_of_the_planted_bugs_are_unique():
     assert len({mutation.name for mutation in PLANTED}) == len(PLANTED)
+
+
+def test_what_stacks_most_often_get_wrong_is_planted():
+    page = (ROOT / "tools" / "mutations" / "README.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    named = [re.findall(r"`([^`]+)`", row.rsplit("|", 2)[1]) for row in rows]
+    assert len(rows) == 30 and all(named)
+    assert {name for names in named for name in names} <= {mutation.name for mutation in PLANTED}

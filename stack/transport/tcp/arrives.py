@@ -81,7 +81,7 @@ def _is_acceptable(connection: "Connection", seg: Segment, now: Instant) -> bool
     if acceptable:
         return True
     connection.counters["TcpUnacceptable"] += 1
-    if not window and not offset and not seg.flags & (SYN | RST):
+    if not window and not offset and not seg.flags & SYN:
         # "Special allowance should be made to accept valid ACKs, URGs, and RSTs" at a closed window.
         connection.counters["TcpRcvBeyondWindowOctets"] += len(seg.payload)
         seg.payload = b""
@@ -199,6 +199,9 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
         return False
     advances = seq_lt(sender.una, ack)
     window = seg.window << sender.shift
+    is_echo = connection.ecn and bool(seg.flags & ECE)
+    if is_echo:
+        sender.recovery.keep_reduction()
     sender.begin_ack(now)
     restarts_timer = False
     if advances:
@@ -214,8 +217,8 @@ def _process_ack(connection: "Connection", seg: Segment, now: Instant) -> bool:
         follow_ack(connection, restarts_timer, now)
     if ack == sender.una:
         sender.update_window(seg.seq, ack, window, advances)
-    if seg.flags & ECE and connection.ecn:
-        sender.recovery.on_congestion_echo(sender.sample.flight, sender.congestion, now)
+    if is_echo and sender.recovery.on_congestion_echo(sender.sample.flight, sender.congestion, now):
+        sender.hold(now)
     return _after_our_fin(connection, now)
 
 
@@ -237,7 +240,7 @@ def _judge_with_sack(connection: "Connection", seg: Segment, now: Instant) -> No
     sender = connection.sender
     recovery, congestion, board = sender.recovery, sender.congestion, sender.board
     dsacked = take_blocks(connection, seg) if seg.options.sack_blocks else 0
-    if not (board.delivered.octets or dsacked):
+    if not (board.delivered.octets or dsacked or board.una > sender.sample.una):
         if not seg.payload and seg.ack == sender.una:
             recovery.on_bare_duplicate()
         return
@@ -338,7 +341,8 @@ def _process_text(connection: "Connection", seg: Segment, now: Instant) -> None:
     if seq != receiver.nxt:
         counter = "TcpExtTCPOFOQueue" if receiver.insert(seq, payload) else "TcpExtTCPOFODrop"
         connection.counters[counter] += 1
-        output.send_ack(connection, now)  # at once, and once for each: the sender counts them (RFC 5681 4.2)
+        for _ in range(1 if connection.sack else seg.segments):
+            output.send_ack(connection, now)  # at once; without SACK the sender counts them (RFC 5681 3.2, 4.2)
         return
     fitting = receiver.fitting(len(payload))
     if fitting < len(payload):  # the host is full: as if lost on the way, so that it comes again, later

@@ -149,8 +149,6 @@ class Connection(Subject):
             taken = room
             self.wants_to_write = True
             data = memoryview(data)[:taken]
-        if not self.sender.has_pending:
-            self.sender.restart_after_idle(now)
         self.sender.buffer.append(data)
         if urgent and taken:
             if self.urgency is None:
@@ -321,6 +319,7 @@ class Connection(Subject):
             self.counters["TcpEstabResets"] += 1
         self.move(cause, now)
         self.error = error
+        self.ack_now = False  # a connection that is over acknowledges nothing any more
         self.stop_timers()
         self.sender.buffer.clear()
         if cause is Cause.ABORTED:

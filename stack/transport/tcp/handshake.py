@@ -129,10 +129,10 @@ def reopens(connection: "Connection", seg: Segment, now: Instant) -> bool:
         return False
     beyond = seq_lt(connection.receiver.nxt, seg.seq)
     timestamps, ts_val = connection.timestamps, seg.options.ts_val
-    if ts_val is None:
+    if ts_val is None or not listener.config.timestamps:
         newer = beyond
     elif timestamps is None:
-        newer = beyond or listener.config.timestamps  # whatever is old has no time stamp, and PAWS will drop it
+        newer = True  # whatever is old has no time stamp, and PAWS will drop it
     else:
         newer = seq_lt(timestamps.recent, ts_val) or (timestamps.recent == ts_val and beyond)
     if not newer:

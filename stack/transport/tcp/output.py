@@ -65,10 +65,12 @@ def _send_pending(connection: "Connection", now: Instant) -> bool:
     sender, cork = connection.sender, connection.cork
     is_corked = cork is not None and cork.holds
     nodelay = connection.nodelay or (cork is not None and cork.yields)
+    if sender.nxt == sender.una and sender.has_pending:
+        sender.restart_after_idle(now)
     while sender.has_pending:
-        if sender.pacing_rate and (delay := sender.pacing_delay(now)):
-            connection.pace(now + delay)
-            break
+        if sender.pace_at > now:
+            connection.pace(sender.pace_at)
+            return True
         if sender.board.lost and not (sender.recovery.prefers_new_data and sender.unsent > 0):
             record = sender.board.first_lost
             length = sender.repeat_length(record) if record is not None else 0

@@ -42,19 +42,22 @@ class Rack:
             self.min_rtt = rtt
             self._min_rtt_at = now
 
-    def on_delivered(self, delivered: Delivered, highest: int, now: Instant) -> None:
-        """Steps 2 and 3: take note of what was sent last, and of what arrived late. `highest`: offset delivered."""
+    def on_delivered(self, delivered: Delivered, highest: int, is_original: bool, now: Instant) -> None:
+        """Steps 2 and 3: take note of what was sent last, and of what arrived late. `highest`: offset delivered.
+
+        `is_original`: what was sent last is a retransmission, and the time stamp says that it did not bring this.
+        """
         if delivered.lowest_end is not None and delivered.lowest_end < self._fack:
             self.reordering_seen = True
         self._fack = max(self._fack, highest)
-        newest = delivered.newest
-        if newest is None or (newest.sent_at, delivered.newest_end) <= (self._sent_at, self._end):
-            return
-        rtt = now - newest.sent_at
-        if newest.retransmitted and self.min_rtt is not None and rtt < self.min_rtt:
-            return  # too soon for the retransmission: the original has arrived
-        self._sent_at, self._end = newest.sent_at, delivered.newest_end
-        self.rtt = rtt
+        newest, end = delivered.newest, delivered.newest_end
+        if newest is not None and newest.retransmitted:
+            too_soon = self.min_rtt is not None and now - newest.sent_at < self.min_rtt
+            if is_original or too_soon:  # it says nothing, but what was sent just once does
+                newest, end = delivered.original, delivered.original_end
+        if newest is not None and (newest.sent_at, end) > (self._sent_at, self._end):
+            self._sent_at, self._end = newest.sent_at, end
+            self.rtt = now - newest.sent_at
 
     def on_delivered_in_order(self, sent_at: Instant, una: int, now: Instant) -> None:
         """The same for what was sent once, at `sent_at`, and is delivered up to `una` without a gap."""

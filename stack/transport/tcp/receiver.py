@@ -23,7 +23,7 @@ _MAXIMUM_FIELD: Final = 0xFFFF
 _SACK_LEAD: Final = 4  # octets: two NOPs, kind and length
 _SACK_BLOCK: Final = 8
 _NONE: Final[list[int]] = []  # for all who miss nothing; never changed
-_REMEMBERED: Final = 6  # more than a SACK option has blocks, since some will be in one range
+_REMEMBERED: Final = 6  # ranges; more than a SACK option has blocks, since gaps close
 
 
 class Receiver:
@@ -72,7 +72,7 @@ class Receiver:
         self._slack = (self.capacity >> 4) + (1 << self.shift)
         self._ranges = config.out_of_order_ranges
         self._reassembly: Reassembly | None = None
-        self._recent = _NONE  # offsets of what arrived out of order, the newest first
+        self._recent = _NONE  # an offset of each range that something was added to lately, the newest first
         self._duplicate: tuple[int, int] | None = None  # the sequence numbers that came again, to be told (RFC 2883)
         self.buffer = ReceiveBuffer(memory)
         self.segment_size = 0  # the largest segment seen: what "full-sized" means for delayed ACKs
@@ -153,8 +153,13 @@ class Receiver:
         held = reassembly.range_at(offset)
         if held is not None and offset < held[1]:
             self.note_duplicate(seq, min(held[1] - offset, len(payload)))
-        self._recent = [offset, *self._recent[: _REMEMBERED - 1]]
-        return reassembly.insert(offset, payload)
+        if not reassembly.insert(offset, payload):
+            return False
+        held = reassembly.range_at(offset)
+        if held is not None:  # one of each range, or the last segments of one would be all that is remembered
+            first, end = held
+            self._recent = [offset, *[each for each in self._recent if not first <= each < end][: _REMEMBERED - 1]]
+        return True
 
     def note_duplicate(self, seq: int, length: int) -> None:
         """`length` octets from `seq` on have arrived once more; the next acknowledgment tells (RFC 2883 4)."""
@@ -183,13 +188,11 @@ class Receiver:
         self._duplicate = None
         most = (room - _SACK_LEAD) // _SACK_BLOCK
         if self._reassembly is not None:
-            seen = set()
             for offset in self._recent:
                 if len(blocks) == most:
                     break
                 held = self._reassembly.range_at(offset)
-                if held is not None and held not in seen:
-                    seen.add(held)
+                if held is not None:
                     blocks.append((self._seq_at(held[0]), self._seq_at(held[1])))
         return tcp_options.build(TcpOptions(sack_blocks=tuple(blocks[:most])))
 

@@ -154,8 +154,8 @@ class Recovery:
             rack.on_dsack(sample.una, sample.nxt)
         self.duplicates = 0 if advance else self.duplicates + (delivered.sacked > 0)
         newest = delivered.newest
-        if newest is None or not (newest.retransmitted and _is_older(echoed, newest.sent_at, now)):
-            rack.on_delivered(delivered, board.highest, now)
+        is_original = newest is not None and newest.retransmitted > 0 and _is_older(echoed, newest.sent_at, now)
+        rack.on_delivered(delivered, board.highest, is_original, now)
         self._judge_tail_probe(sample, dsacked, congestion)
         self._judge_reduction(sample, advance, dsacked, echoed, congestion)
         if self.phase is not Phase.OPEN and sample.una >= self.recover:
@@ -316,15 +316,21 @@ class Recovery:
         self._tail_probe = None
         return was_open
 
-    def on_congestion_echo(self, flight: int, congestion: CongestionControl, now: Instant) -> None:
-        """An ECN echo: reduce as if for a loss, once a window (RFC 3168 6.1.2)."""
+    def on_congestion_echo(self, flight: int, congestion: CongestionControl, now: Instant) -> bool:
+        """An ECN echo: reduce as if for a loss, once a window (RFC 3168 6.1.2); True: cwnd cannot become less."""
         board = self._board
         if self.phase is not Phase.OPEN or board.una <= self.recover:
-            return
+            return False
+        was_least = congestion.cwnd <= congestion.mss
         self.recover = board.end
-        self._may_undo = False
         self.reductions += 1
         congestion.on_congestion_echo(min(flight, congestion.cwnd), now)
+        return was_least
+
+    def keep_reduction(self) -> None:
+        """An ECN echo: whatever was not lost, there is congestion, and nothing to take back (RFC 4015 3.4)."""
+        self._may_undo = False
+        self._frto = Frto.OFF
 
     def _enter(self, flight: int, high: int, congestion: CongestionControl, now: Instant) -> None:
         board = self._board

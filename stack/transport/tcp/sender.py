@@ -73,7 +73,7 @@ class Sender:
         self.last_sent_at: Instant | None = None
         self.reductions_told = 0  # of cwnd, by CWR (RFC 3168 6.1.2)
         self.pacing_rate = 0  # octets a second; 0: as fast as cwnd allows
-        self.pace_at = now  # when the next segment may go, where the rate is paced
+        self.pace_at = now  # when the next segment may go
         self.rate = DeliveryRate(now)
         self.cwnd_limited_until = 0  # what lies before this offset was sent when cwnd was used up
 
@@ -357,8 +357,8 @@ class Sender:
         self.mss = max(self.room - octets, 1)
 
     def restart_after_idle(self, now: Instant) -> None:
-        """Reduce cwnd when nothing was sent for more than one RTO (RFC 5681 4.1)."""
-        if self.last_sent_at is not None and self.max == self.una and now - self.last_sent_at > self.rtt.rto:
+        """Nothing is outstanding: reduce cwnd when nothing was sent for more than one RTO (RFC 5681 4.1)."""
+        if self.last_sent_at is not None and now - self.last_sent_at > self.rtt.rto:
             self.recovery.on_idle()
             self.congestion.on_idle(now - self.last_sent_at, now)
 
@@ -372,9 +372,9 @@ class Sender:
             timeout += _MAXIMUM_ACK_DELAY
         return min(timeout, self.rtt.rto)
 
-    def pacing_delay(self, now: Instant) -> Duration:
-        """How long the next segment has to wait for its turn; 0: not at all."""
-        return max(self.pace_at - now, 0) if self.pacing_rate else 0
+    def hold(self, now: Instant) -> None:
+        """Send nothing for an RTO: less than a segment a round trip, which is cwnd's least (RFC 3168 6.1.2)."""
+        self.pace_at = max(self.pace_at, now + self.rtt.rto)
 
     def _burst(self) -> int:
         rate = self.pacing_rate

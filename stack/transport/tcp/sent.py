@@ -50,11 +50,13 @@ class Delivered:
     """What one acknowledgment has delivered for the first time; written anew for each.
 
     `newest` is the record sent last of those delivered, up to offset `newest_end`; `original` the last of those that
-    were sent only once; `lowest_end` says where the lowest of these ended. `has_repeats`: some were sent again, and
-    the originals behind them have waited for these at the receiver.
+    were sent only once, up to `original_end`; `lowest_end` says where the lowest of these ended. `has_repeats`: some
+    were sent again, and the originals behind them have waited for these at the receiver.
     """
 
-    __slots__ = ("has_repeats", "lowest_end", "newest", "newest_end", "octets", "original", "sacked")
+    __slots__ = (
+        "has_repeats", "lowest_end", "newest", "newest_end", "octets", "original", "original_end", "sacked",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.clear()
@@ -67,6 +69,7 @@ class Delivered:
         self.newest_end = 0
         self.has_repeats = False
         self.original: Sent | None = None
+        self.original_end = 0
         self.lowest_end: int | None = None
 
     def add(self, record: Sent, octets: int, end: int) -> None:
@@ -81,5 +84,6 @@ class Delivered:
             return
         if self.original is None or record.sent_at >= self.original.sent_at:
             self.original = record
+            self.original_end = end
         if self.lowest_end is None or end < self.lowest_end:
             self.lowest_end = end

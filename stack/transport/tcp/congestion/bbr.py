@@ -22,6 +22,7 @@ _BANDWIDTH_ROUNDS: Final = 10  # BtlBwFilterLen (4.1.1.4)
 _RTPROP_WINDOW: Final = 10 * SECOND  # RTpropFilterLen (4.1.2.3)
 _PROBE_RTT_DURATION: Final = 200 * MILLISECOND
 _MINIMAL_SEGMENTS: Final = 4  # BBRMinPipeCwnd: what keeps acknowledgments coming, delayed ones too (4.2.3.1)
+_MAXIMUM_QUANTUM: Final = 64 << 10  # octets of a super-frame (4.2.2)
 _FULL_PIPE_GROWTH: Final = 1.25
 _FULL_PIPE_ROUNDS: Final = 3
 _NEVER: Final[Duration] = 1 << 62
@@ -154,7 +155,7 @@ class Bbr(CongestionControl):
         """BBRInflight(): `gain` times what the path holds, and three super-frames, which end hosts merge (4.2.3.2)."""
         if self._rtprop == _NEVER or not self._bandwidths:
             return self.initial_window
-        quantum = max(self.pacing_rate * MILLISECOND // SECOND, 2 * self.mss)
+        quantum = min(max(self.pacing_rate * MILLISECOND // SECOND, 2 * self.mss), _MAXIMUM_QUANTUM)
         return int(gain * self.bandwidth * self._rtprop / SECOND) + 3 * quantum
 
     # The state machine (4.3)

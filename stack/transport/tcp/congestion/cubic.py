@@ -100,19 +100,22 @@ class Cubic(CongestionControl):
     def _grow_cubic(self, sample: AckSample) -> None:
         cwnd, acked = self.cwnd, sample.acked
         epoch = self._begin_epoch(sample.now) if self._epoch is None else self._epoch
-        elapsed = (sample.now + self._rtt - epoch) / SECOND
-        # W_cubic(t + RTT), which 4.2 bounds between cwnd and 1.5 cwnd.
-        target = _C * self.mss * (elapsed - self._k) ** 3 + self._w_max
-        target = min(max(target, cwnd), 1.5 * cwnd)
+        elapsed = sample.now - epoch
         # From cwnd_prior on, alpha is 1: a flow that probes for more is no slower than Reno (4.3).
         self._w_est += (1.0 if self._w_est >= self._prior_cwnd else _ALPHA) * self.mss * acked / cwnd
-        if self._w_est > target:
-            self.cwnd = min(max(int(self._w_est), cwnd), UNLIMITED)
+        if self._w_est > cwnd and self._w_est > self._cubic(elapsed):
+            self.cwnd = min(int(self._w_est), UNLIMITED)
             return
+        # W_cubic(t + RTT), which 4.2 bounds between cwnd and 1.5 cwnd.
+        target = min(max(self._cubic(elapsed + self._rtt), cwnd), 1.5 * cwnd)
         self._credit += (target - cwnd) * acked / cwnd
         if self._credit >= 1:
             self.cwnd = min(cwnd + int(self._credit), UNLIMITED)
             self._credit %= 1
+
+    def _cubic(self, elapsed: Duration) -> float:
+        """W_cubic, so long after the stage began (4.2)."""
+        return float(_C * self.mss * (elapsed / SECOND - self._k) ** 3 + self._w_max)
 
     def _begin_epoch(self, now: Instant) -> Instant:
         self._epoch = now
