@@ -41,7 +41,7 @@ class Client:
     """As little of a client as will do: a library's takes more time for its end than there is for both."""
 
     def __init__(self, address: str) -> None:
-        self._socket = socket.create_connection((address, 80), 10)
+        self._socket = socket.create_connection((address, 80), 60)
         self._stream = self._socket.makefile("rb")
         self._socket.sendall(UPGRADE)
 
@@ -88,6 +88,6 @@ async def open_all(place: Place, served: None) -> tuple[int, int]:
 
 
 def test_five_thousand_websockets(stack_serves: KernelLink) -> None:
-    count, octets = stack_serves.run(echoes, open_all).value
+    count, octets = stack_serves.run(echoes, open_all, seconds=180).value
     print(f"{count} connections, {octets // COUNT:,} octets each")
     assert count == COUNT and octets < COUNT * MEMORY_LIMIT
