@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import inspect
+import logging
 import os
 import signal
 import socket
@@ -44,7 +45,7 @@ def run(settings: ServeSettings, application: str) -> int:
             host=show_ipv4(settings.address.address),
             port=settings.port,
             log_config=None,
-            access_log=settings.verbose,
+            log_level=logging.INFO if settings.verbose else logging.WARNING,
             timeout_graceful_shutdown=_PATIENCE,
         )
         server = _Server(config, stack, lambda: _announce(settings, link))

@@ -113,6 +113,21 @@ def test_the_stock_uvicorn_with_a_loop_of_ours(namespace: Namespace, application
     assert "tap0" not in namespace.devices()
 
 
+def test_a_loop_of_ours_is_told_by_a_file_where_it_is(namespace: Namespace, applications: Path) -> None:
+    (applications / "there.toml").write_text('address = "192.0.2.2/24"\nhost-address = "192.0.2.1/24"\ntap = "tap7"\n')
+    with (applications / "log").open("w+") as log:
+        program = namespace.start(
+            sys.executable, "-m", "uvicorn", "--loop", "stack.aio:loop_factory", "--host", "192.0.2.2", "--port", "80",
+            "apps:asgi", cwd=applications, env=ENVIRONMENT | {"TAPSTACK_CONFIG": "there.toml"}, stdout=log, stderr=log,
+        )  # fmt: skip
+        wait_for(lambda: "Uvicorn running" in (applications / "log").read_text(), "uvicorn to be ready")
+        assert namespace.run("curl", "-sS", "--max-time", "5", "http://192.0.2.2/").stdout == "asgi 192.0.2"
+        assert "tap7" in namespace.devices()
+        program.send_signal(signal.SIGINT)
+        program.wait(10)
+    assert "tap7" not in namespace.devices()
+
+
 LOOPS = """
 import asyncio, ssl, sys
 import stack.aio

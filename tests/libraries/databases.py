@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -119,3 +120,12 @@ def _running(command: Sequence[str], directory: Path, as_user: Mapping[str, Any]
         finally:
             process.kill()
             process.wait()
+
+
+async def _splice(address: str, path: str, port: str) -> None:
+    async with spliced(Place(address, ""), Database(Path(path), int(port))):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_splice(*sys.argv[1:]))
