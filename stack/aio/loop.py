@@ -154,7 +154,10 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, FileCalls, _Base):
     # Sockets
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        """As asyncio's. For an address of the stack's, `sock` then stands for a connection of ours."""
+        """As asyncio's. For an address of the stack's, `sock` then stands for a connection of ours.
+
+        It may be bound: to a port of all addresses, or to an address of the stack's; see create_server().
+        """
         if sock.family not in (socket.AF_INET, socket.AF_INET6):
             await super().sock_connect(sock, address)
             return
@@ -167,7 +170,8 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, FileCalls, _Base):
         if sock.type != socket.SOCK_STREAM:
             raise OSError(errno.ENETUNREACH, f"{resolved[0]} is the stack's: use create_datagram_endpoint()")
         patience = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) * MILLISECOND
-        host, connection = await self._open(resolved, patience=patience or None)
+        local = sock.getsockname()[:2]
+        host, connection = await self._open(resolved, local if local[1] else None, patience or None)
         self._stand_ins.connect(sock, host, connection)
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:

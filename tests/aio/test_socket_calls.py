@@ -214,6 +214,29 @@ def test_a_socket_that_is_bound_to_an_address_of_the_stacks(world: World, listen
     world.run(main)
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", CLIENT])
+def test_a_connection_comes_from_where_its_socket_is_bound(world: World, address: str) -> None:
+    async def main() -> None:
+        loop, server, client = asyncio.get_running_loop(), listening(), unconnected()
+        accepting = loop.create_task(loop.sock_accept(server))
+        await asyncio.sleep(0.01)
+        client.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+        client.bind((address, 0))
+        bound = client.getsockname()
+        await loop.sock_connect(client, (SERVER, server.getsockname()[1]))
+        accepted, peer = await accepting
+        assert peer == (CLIENT, bound[1])
+        for each in (accepted, client, server):
+            each.close()
+        elsewhere = unconnected()
+        elsewhere.bind(("127.0.0.1", 0))
+        with pytest.raises(OSError, match="it is no host's"):
+            await loop.sock_connect(elsewhere, (SERVER, 80))
+        elsewhere.close()
+
+    world.run(main)
+
+
 def test_a_reset_is_an_error_to_whoever_waits(world: World) -> None:
     async def main() -> None:
         loop, server = asyncio.get_running_loop(), listening()
