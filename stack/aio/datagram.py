@@ -30,8 +30,11 @@ class Outlet(Protocol):
     def begin(self, transport: "DatagramTransport") -> None:
         """Hand `transport` what has arrived, and what arrives from now on."""
 
-    def send(self, data: bytes, address: Address) -> bool:
-        """Send `data`; False: not now, transport.resume() will be called when to try again. Raises OSError."""
+    def send(self, data: bytes, address: Address, *, broadcast: bool) -> bool:
+        """Send `data`, if need be to all; False: not now, transport.resume() will be called when to try again.
+
+        Raises OSError.
+        """
 
     def close(self) -> None:
         """Send and deliver nothing more."""
@@ -58,6 +61,7 @@ class DatagramTransport(transports._FlowControlMixin, transports.DatagramTranspo
     ) -> None:
         super().__init__({"socket": face, "sockname": face.getsockname(), "peername": peername}, loop)
         self._outlet = outlet
+        self._face = face
         self._protocol: Any = protocol
         self._peername = peername
         self._buffer: deque[tuple[bytes, Address]] = deque()
@@ -169,7 +173,7 @@ class DatagramTransport(transports._FlowControlMixin, transports.DatagramTranspo
         if self._blocked or self._sent >= BURST:
             return False
         try:
-            taken = self._outlet.send(data, address)
+            taken = self._outlet.send(data, address, broadcast=self._face.may_broadcast())
         except OSError as error:
             self.report(error)
             return True

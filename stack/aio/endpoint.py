@@ -58,11 +58,12 @@ class DatagramCalls(_Base):
         nowhere = sock is None and not (local_addr or remote_addr)
         if family == socket.AF_UNIX or (nowhere and not family) or (sock is not None and _is_connected(sock)):
             return await make_kernels(protocol_factory)
+        broadcast = bool(options.get("allow_broadcast") if sock is None else _may_broadcast(sock))
         if remote_addr:
             way = await self._way_between(local_addr, remote_addr, options)
             if way is None:
                 return await make_kernels(protocol_factory)
-            return await self._make_endpoint(protocol_factory, *self._connected(*way))
+            return await self._make_endpoint(protocol_factory, *self._connected(*way), broadcast)
         kernel = KernelOutlet(make_kernels)
         if sock is not None:
             at = await kernel.make()
@@ -79,11 +80,12 @@ class DatagramCalls(_Base):
         bound = next(((at[0], each.port, *at[2:]) for each in sockets.values()), at)
         if at[0] not in _ANY:
             if sockets:
-                return await self._make_endpoint(protocol_factory, stack, bound, None)
+                return await self._make_endpoint(protocol_factory, stack, bound, None, broadcast)
             at = at if sock is not None else await kernel.make()
-            return await self._make_endpoint(protocol_factory, RoutedOutlet(self._territory, None, kernel), at, None)
+            routed = RoutedOutlet(self._territory, None, kernel)
+            return await self._make_endpoint(protocol_factory, routed, at, None, broadcast)
         everywhere = stack if local_addr and at[1] else RoutedOutlet(self._territory, stack, kernel)
-        return await self._make_endpoint(protocol_factory, everywhere, bound, None)
+        return await self._make_endpoint(protocol_factory, everywhere, bound, None, broadcast)
 
     async def _addresses(self, address: Any, options: Mapping[str, Any]) -> list[Address]:
         if not (isinstance(address, tuple | list) and len(address) == 2):
@@ -150,7 +152,7 @@ class DatagramCalls(_Base):
             return {}
 
     async def _make_endpoint(
-        self, factory: _Factory, outlet: Outlet, sockname: Address, peername: Address | None
+        self, factory: _Factory, outlet: Outlet, sockname: Address, peername: Address | None, broadcast: bool
     ) -> _Made:
         waiter = self.create_future()
         try:
@@ -158,7 +160,8 @@ class DatagramCalls(_Base):
         except BaseException:
             outlet.close()
             raise
-        transport = DatagramTransport(self, outlet, protocol, DatagramFace(sockname, peername), peername, waiter)
+        face = DatagramFace(sockname, peername, broadcast=broadcast)
+        transport = DatagramTransport(self, outlet, protocol, face, peername, waiter)
         try:
             await waiter
         except BaseException:
@@ -173,3 +176,7 @@ def _is_connected(sock: socket.socket) -> bool:
     except OSError:
         return False
     return True
+
+
+def _may_broadcast(sock: socket.socket) -> bool:
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST) != 0

@@ -71,14 +71,15 @@ class SocketFace:
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
     def setsockopt(self, level: int, name: int, value: int | bytes, length: int | None = None) -> None:
-        """Set an option."""
+        """Set an option. Raises OSError(EINVAL) for octets that are too few."""
+        _number(value)
         self._options[level, name] = value
 
     def getsockopt(self, level: int, name: int, length: int = 0) -> int | bytes:
         """The value of an option, as octets when `length` is given."""
         value = self._value(level, name)
         if not length:
-            return value if isinstance(value, int) else _INT.unpack_from(value)[0]
+            return _number(value)
         return (_INT.pack(value) if isinstance(value, int) else value)[:length]
 
     def imitate(self, other: "SocketFace") -> None:
@@ -86,9 +87,13 @@ class SocketFace:
         for (level, name), value in other._options.items():
             self.setsockopt(level, name, value)
 
-    def gettimeout(self) -> float:
+    def get_inheritable(self) -> bool:
+        """No."""
+        return False
+
+    def gettimeout(self) -> int:
         """0: not blocking, as asyncio's are."""
-        return 0.0
+        return 0
 
     def setblocking(self, flag: bool) -> None:
         """Raises ValueError for a blocking one."""
@@ -97,11 +102,17 @@ class SocketFace:
 
     def settimeout(self, value: float | None) -> None:
         """Raises ValueError for anything that blocks."""
-        self.setblocking(value != 0)
+        if value != 0:
+            raise ValueError("settimeout(): only 0 timeout is allowed on transport sockets")
 
     def _value(self, level: int, name: int) -> int | bytes:
-        if (level, name) == (socket.SOL_SOCKET, socket.SO_TYPE):
-            return self.type
+        match level, name:
+            case socket.SOL_SOCKET, socket.SO_TYPE:
+                return int(self.type)
+            case socket.SOL_SOCKET, socket.SO_DOMAIN:
+                return int(self.family)
+            case socket.SOL_SOCKET, socket.SO_PROTOCOL:
+                return self.proto
         return self._options.get((level, name), 0)
 
 
@@ -134,7 +145,7 @@ class StreamFace(SocketFace):
     def setsockopt(self, level: int, name: int, value: int | bytes, length: int | None = None) -> None:
         """Set an option: those that the stack has are those of docs/architecture.md."""
         super().setsockopt(level, name, value, length)
-        number = value if isinstance(value, int) else _INT.unpack_from(value)[0]
+        number = _number(value)
         connection, now = self._connection, self._now()
         if connection.is_released or connection.state is State.CLOSED:
             return
@@ -151,6 +162,11 @@ class StreamFace(SocketFace):
                 self._keep_alive(now)
             case socket.IPPROTO_IP, socket.IP_TOS:
                 connection.dscp = number >> 2 & 63
+
+    def shutdown(self, how: int) -> None:
+        """End what is sent, for SHUT_WR and SHUT_RDWR; what arrives ends when the peer ends it. Raises OSError."""
+        if how != socket.SHUT_RD:
+            self._connection.shutdown(self._now())
 
     def linger(self) -> int | None:
         """What SO_LINGER has been set to, in ns; None: not."""
@@ -175,16 +191,22 @@ class StreamFace(SocketFace):
         )
 
     def _value(self, level: int, name: int) -> int | bytes:
-        connection = self._connection
+        connection, config = self._connection, self._connection.config
         match level, name:
             case socket.IPPROTO_TCP, socket.TCP_NODELAY:
                 return int(connection.nodelay)
             case socket.SOL_SOCKET, socket.SO_ERROR:
                 return connection.error.errno or 0 if connection.error else 0
             case socket.SOL_SOCKET, socket.SO_SNDBUF:
-                return connection.config.send_buffer
+                return config.send_buffer
             case socket.SOL_SOCKET, socket.SO_RCVBUF:
-                return connection.config.receive_buffer
+                return config.receive_buffer
+            case socket.IPPROTO_TCP, socket.TCP_KEEPIDLE:
+                return config.keep_alive_idle // SECOND
+            case socket.IPPROTO_TCP, socket.TCP_KEEPINTVL:
+                return config.keep_alive_interval // SECOND
+            case socket.IPPROTO_TCP, socket.TCP_KEEPCNT:
+                return config.keep_alive_probes
         return super()._value(level, name)
 
 
@@ -203,6 +225,11 @@ class ListenerFace(SocketFace):
         """Where it listens."""
         return show_ipv4(self._listener.address), self._listener.port
 
+    def _value(self, level: int, name: int) -> int | bytes:
+        if level == socket.SOL_SOCKET and name in (socket.SO_ACCEPTCONN, socket.SO_REUSEADDR):
+            return 1  # the port of connections in TIME-WAIT can be listened on
+        return super()._value(level, name)
+
 
 class DatagramFace(SocketFace):
     """The face of a datagram endpoint."""
@@ -210,8 +237,9 @@ class DatagramFace(SocketFace):
     type = socket.SOCK_DGRAM
     proto = socket.IPPROTO_UDP
 
-    def __init__(self, sockname: Address, peername: Address | None) -> None:
+    def __init__(self, sockname: Address, peername: Address | None, *, broadcast: bool = False) -> None:
         super().__init__()
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, int(broadcast))
         self.family = socket.AF_INET if len(sockname) == 2 else socket.AF_INET6
         self._sockname = sockname
         self._peername = peername
@@ -223,3 +251,17 @@ class DatagramFace(SocketFace):
     def getpeername(self) -> Address:
         """The only peer. Raises OSError(ENOTCONN) where there is none."""
         return super().getpeername() if self._peername is None else self._peername
+
+    def may_broadcast(self) -> bool:
+        """Whether datagrams may go to all."""
+        return self.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST) != 0
+
+
+def _number(value: int | bytes) -> int:
+    """What an option's value says, as a number. Raises OSError(EINVAL)."""
+    if isinstance(value, int):
+        return value
+    if len(value) < _INT.size:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    number: int = _INT.unpack_from(value)[0]
+    return number

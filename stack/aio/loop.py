@@ -9,7 +9,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from stack.addresses import UNSPECIFIED, Ipv4Address, show_ipv4
 from stack.aio.clients import TIMEOUTS, ClientCalls, check_options
@@ -212,11 +212,17 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, FileCalls, _Base):
         stand_in = self._stand_in(sock)
         await (super().sock_sendall(sock, data) if stand_in is None else stand_in.write(data))
 
-    async def _sock_sendfile_native(self, sock: socket.socket, *arguments: Any) -> int:
-        """sock_sendfile() tries this first, and otherwise reads the file itself."""
-        if self._stand_in(sock) is not None:
+    async def sock_sendfile(
+        self, sock: socket.socket, file: IO[bytes], offset: int = 0, count: int | None = None, *, fallback: Any = True
+    ) -> int:
+        """As asyncio's; over a connection of the stack's, the file is always read and sent."""
+        if self._stand_in(sock) is None:
+            return await super().sock_sendfile(sock, file, offset, count, fallback=fallback)
+        base: Any = asyncio.BaseEventLoop
+        base._check_sendfile_params(self, sock, file, offset, count)
+        if not fallback:
             raise asyncio.SendfileNotAvailableError("the kernel cannot send a file over a connection of the stack's")
-        sent: int = await super()._sock_sendfile_native(sock, *arguments)  # type: ignore[misc]
+        sent: int = await base._sock_sendfile_fallback(self, sock, file, offset, count)
         return sent
 
     def _stand_in(self, sock: socket.socket) -> StandIn | None:

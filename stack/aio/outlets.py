@@ -50,7 +50,7 @@ class StackOutlet:
         for host, socket in list(self._sockets.items()):
             self._listen(host, socket)
 
-    def send(self, data: bytes, address: Address) -> bool:
+    def send(self, data: bytes, address: Address, *, broadcast: bool) -> bool:
         """Send by the host that is nearest. Raises OSError."""
         to, port = self._remote or _remote_of(self._territory, address)
         host = self._territory.way_to(to)
@@ -58,6 +58,8 @@ class StackOutlet:
             host = next(iter(self._sockets))
         if host is None:
             raise OSError(errno.ENETUNREACH, f"no host of the stack's has a way to {show_ipv4(to)}")
+        if not broadcast and host.is_broadcast(to):
+            raise PermissionError(errno.EACCES, f"{show_ipv4(to)} is for all, which needs allow_broadcast")
         if host not in self._sockets:
             self._sockets[host] = socket = host.bind_udp(None, self._now())
             self._listen(host, socket)
@@ -111,8 +113,8 @@ class KernelOutlet(asyncio.DatagramProtocol):
         """See Outlet."""
         self._outer = transport
 
-    def send(self, data: bytes, address: Address) -> bool:
-        """See Outlet. Raises OSError, also for its not having been made."""
+    def send(self, data: bytes, address: Address, *, broadcast: bool = False) -> bool:
+        """See Outlet; what may be broadcast the kernel knows. Raises OSError, also for its not having been made."""
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -185,7 +187,7 @@ class RoutedOutlet:
         if self._stack is not None:
             self._stack.begin(transport)
 
-    def send(self, data: bytes, address: Address) -> bool:
+    def send(self, data: bytes, address: Address, *, broadcast: bool) -> bool:
         """See Outlet. Raises OSError."""
         name = self._territory.literal(address[0])
         if name is None:
@@ -195,7 +197,7 @@ class RoutedOutlet:
             return self._kernel.send(data, (name, *address[1:]))
         if self._stack is None:
             raise OSError(errno.ENETUNREACH, f"{name} is the stack's, and this endpoint is bound to what is not")
-        return self._stack.send(data, address)
+        return self._stack.send(data, address, broadcast=broadcast)
 
     def close(self) -> None:
         """See Outlet."""

@@ -35,6 +35,7 @@ class Server(asyncio.AbstractServer):
         self._loop = loop
         self._bound = bound
         self._listeners = list(listeners)
+        self._faces = tuple(ListenerFace(listener) for _, listener in listeners)
         for _, listener in listeners:
             listener.is_reserved = True
         self._make_transport = make_transport
@@ -61,7 +62,7 @@ class Server(asyncio.AbstractServer):
     @property
     def sockets(self) -> tuple[Any, ...]:
         """A socket's face for each listener; none once closed."""
-        return tuple(ListenerFace(listener) for _, listener in self._listeners)
+        return self._faces if self._is_open else ()
 
     def attach(self, transport: StreamTransport) -> None:
         """A connection has got its transport."""

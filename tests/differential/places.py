@@ -22,7 +22,7 @@ from tests.aio.conftest import Inline
 
 from .stage import Stage
 
-CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
+CLIENT, SERVER, BROADCAST, NOBODYS = "10.0.0.1", "10.0.0.2", "10.0.0.255", "10.0.0.77"
 _REAL, _VIRTUAL = 10.0, 3600.0  # s that a scenario waits for something to happen
 
 
@@ -51,7 +51,7 @@ def _kernel() -> Iterator[Stage]:
             return port
 
         resources.callback(loop.close)
-        yield Stage(loop, "127.0.0.1", "127.0.0.1", _REAL, silence)
+        yield Stage(loop, "127.0.0.1", "127.0.0.1", "127.255.255.255", "198.51.100.1", _REAL, silence)
 
 
 def _silent_port(server: Host, client: Host, loop: StackLoop | UvLoop) -> int:
@@ -70,7 +70,7 @@ def _virtual() -> Iterator[Stage]:
     loop = VirtualLoop(network)
     loop.set_default_executor(Inline())
     try:
-        yield Stage(loop, SERVER, CLIENT, _VIRTUAL, lambda: _silent_port(server, client, loop))
+        yield Stage(loop, SERVER, CLIENT, BROADCAST, NOBODYS, _VIRTUAL, lambda: _silent_port(server, client, loop))
     finally:
         loop.close()
 
@@ -89,7 +89,7 @@ def _real(
         engines = [Engine(host, _End(end)) for host, end in zip(hosts, ends, strict=True)]
         loop = make_loop(make_devices(engines), {})
         try:
-            yield Stage(loop, SERVER, CLIENT, _REAL, lambda: _silent_port(hosts[1], hosts[0], loop))
+            yield Stage(loop, SERVER, CLIENT, BROADCAST, NOBODYS, _REAL, lambda: _silent_port(hosts[1], hosts[0], loop))
         finally:
             loop.close()
 

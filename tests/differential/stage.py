@@ -21,18 +21,26 @@ _LONG = 40  # octets that are shown as they are
 
 
 class Stage:
-    """`loop`, the addresses of both sides in it, and what was written down there.
+    """`loop`, addresses in it (that of nobody is none to bind to), and what was written down there.
 
     `patience` is for how many seconds something may not happen; silence() makes a port at which nobody answers.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, server: str, client: str, patience: float, silence: Callable[[], int]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        server: str,
+        client: str,
+        broadcast: str,
+        nobodys: str,
+        patience: float,
+        silence: Callable[[], int],
     ) -> None:
         self.loop = loop
         self.silence = silence
         self.server_address = server
         self.client_address = client
+        self.broadcast_address, self.nobodys_address = broadcast, nobodys
         self.patience = patience
         self._entries: dict[str, list[tuple[str, Any]]] = {}
         self._ports: dict[int, str] = {}
@@ -92,15 +100,20 @@ class Stage:
         if isinstance(value, bytes | bytearray | memoryview):
             data = bytes(value)
             return repr(data) if len(data) <= _LONG else f"<{len(data)} octets {zlib.crc32(data):08x}>"
-        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int):
+        if isinstance(value, tuple) and [*map(type, value)] == [str, int]:
             host, port = value
-            name = "address" if host in (self.server_address, self.client_address) else host
+            name = "address" if host in (self.server_address, self.client_address) else self._plain(host)
             return f"{name}:{self._ports.get(port, 'a port' if port else 0)}"
         return self._plain(repr(value))
 
     def _plain(self, text: str) -> str:
-        for address in (self.server_address, self.client_address):
-            text = text.replace(address, "address")
+        for address, name in (
+            (self.broadcast_address, "all"),
+            (self.nobodys_address, "nobody"),
+            (self.server_address, "address"),
+            (self.client_address, "address"),
+        ):
+            text = text.replace(address, name)
         for port, name in self._ports.items():
             text = re.sub(rf"\b{port}\b", name, text)
         text = re.sub(r"<[\w.]*(Socket|Face) fd=-?\d+", "<socket", text)

@@ -91,7 +91,9 @@ async def test_a_local_address_on_which_somebody_listens(stage: Stage) -> None:
 @differential
 async def test_a_local_address_that_is_not_ours(stage: Stage) -> None:
     await stage.listen(stage.actor("server"))
-    connect = stage.loop.create_connection(lambda: stage.actor("client"), *stage.at, local_addr=("198.51.100.1", 0))
+    connect = stage.loop.create_connection(
+        lambda: stage.actor("client"), *stage.at, local_addr=(stage.nobodys_address, 0)
+    )
     await stage.attempt_to("client", "connect", connect)
 
 

@@ -138,7 +138,7 @@ async def test_a_port_whose_connections_live_on(stage: Stage) -> None:
 
 @differential
 async def test_an_address_that_is_not_ours(stage: Stage) -> None:
-    make = stage.loop.create_server(lambda: stage.actor("server"), "198.51.100.1", 80)
+    make = stage.loop.create_server(lambda: stage.actor("server"), stage.nobodys_address, 80)
     await stage.attempt_to("loop", "create_server", make)
 
 
