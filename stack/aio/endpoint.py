@@ -4,6 +4,7 @@ bound to an address of the stack's, or connected to one       the stack's
 bound to a port of all addresses                              the stack's: a server is on its hosts, as with TCP
 bound to nothing, or to any port of all addresses             for each datagram, those of whose network it goes to
 a `sock` that is bound to all addresses                       the same; what comes to its port of the stack's, too
+a `sock` that is bound to an address of the stack's           the stack's (IP_FREEBIND and ip_nonlocal_bind allow that)
 connected to anything else                                    the kernel's
 bound to anything else                                        the kernel's; what is the stack's is refused
 """
@@ -71,12 +72,15 @@ class DatagramCalls(_Base):
             at = (await self._addresses(local_addr, options))[0]
         else:
             at = (_ANY[family == socket.AF_INET6], 0)
+        own = ipv4_of(at[0])
+        here = sock is not None and own is not None and self._territory.has(own)
         try:
-            sockets = self._bind(at) if local_addr else self._bind_beside(at) if at[0] in _ANY and at[1] else {}
+            sockets = self._bind(at) if local_addr or here else self._bind_beside(at) if at[0] in _ANY and at[1] else {}
         except OSError:
             kernel.close()
             raise
-        stack = StackOutlet(self._territory, self._now, sockets, mapped=family == socket.AF_INET6)
+        mapped, stead = family == socket.AF_INET6, kernel if here else None
+        stack = StackOutlet(self._territory, self._now, sockets, mapped=mapped, stead=stead)
         bound = next(((at[0], each.port, *at[2:]) for each in sockets.values()), at)
         if at[0] not in _ANY:
             if sockets:

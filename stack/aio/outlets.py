@@ -25,6 +25,7 @@ class StackOutlet:
     """Sockets of ours, which it closes: those given, or else one on each host that turns out to be needed.
 
     `remote`: the only one that is sent to and heard. `mapped`: peers are told as AF_INET6 has them (RFC 4291 2.5.5.2).
+    `stead`: an endpoint of the kernel's, in whose stead they are; it is closed with them.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class StackOutlet:
         remote: Remote | None = None,
         *,
         mapped: bool = False,
+        stead: "KernelOutlet | None" = None,
     ) -> None:
         self._territory = territory
         self._now = now
@@ -42,6 +44,7 @@ class StackOutlet:
         self._is_bound = bool(sockets)  # otherwise each is made when it is needed
         self._remote = remote
         self._mapped = mapped
+        self._stead = stead
         self._transport: DatagramTransport | None = None
 
     def begin(self, transport: DatagramTransport) -> None:
@@ -71,6 +74,8 @@ class StackOutlet:
         self._transport = None
         for host, socket in self._sockets.items():
             host.close_udp(socket, self._now())
+        if self._stead is not None:
+            self._stead.close()
 
     def _listen(self, host: Host, socket: UdpSocket) -> None:
         socket.handler = lambda kinds, now: self._take(host, socket)

@@ -292,3 +292,50 @@ def test_a_port_of_all_addresses_is_that_of_every_host(world: World) -> None:
             await endpoint(("0.0.0.0", 5353))
 
     world.run(main)
+
+
+@pytest.mark.parametrize("address", [SERVER, "0.0.0.0"])
+def test_a_socket_that_a_server_has_bound_hears_the_stack(world: World, address: str) -> None:
+    async def main() -> None:
+        given = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        given.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND, for which Python has no name
+        given.bind((address, 0))
+        port = given.getsockname()[1]
+        server = await endpoint(sock=given, echo=True)
+        assert server.transport.get_extra_info("sockname") == (address, port)
+        client = await endpoint((CLIENT, 0))
+        client.transport.sendto(b"hello", (SERVER, port))
+        await asyncio.sleep(1)
+        assert client.got == [(b"HELLO", (SERVER, port))]
+        server.transport.close()
+        client.transport.close()
+        await asyncio.sleep(0.1)
+        assert given.fileno() == -1
+
+    world.run(main)
+
+
+def test_a_port_that_another_server_has_is_refused_and_an_ephemeral_one_changed(world: World) -> None:
+    async def main() -> None:
+        for ports in (range(1, 49152), range(49152, 65536)):
+            given = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            while given.getsockname()[1] not in ports:
+                given.close()
+                given = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                given.bind(("0.0.0.0", 0))
+            port = given.getsockname()[1]
+            server = await endpoint(("0.0.0.0", port), echo=True)
+            if port < 49152:
+                with pytest.raises(OSError, match="in use"):
+                    await endpoint(sock=given)
+            else:
+                client = await endpoint(sock=given)
+                client.transport.sendto(b"hello", (SERVER, port))
+                await asyncio.sleep(1)
+                assert client.got == [(b"HELLO", (SERVER, port))]
+                client.transport.close()
+            server.transport.close()
+            await asyncio.sleep(0.1)
+            assert given.fileno() == -1
+
+    world.run(main)

@@ -71,6 +71,15 @@ def stack_serves(namespace: Namespace) -> KernelLink:
     return KernelLink(namespace, stack_serves=True)
 
 
+@pytest.fixture
+def any_address_can_be_bound(namespace: Namespace) -> Iterator[None]:
+    """To the kernel's sockets in the namespace, too: net.ipv4.ip_nonlocal_bind (ip(7))."""
+    for value in "10":
+        namespace.run("sh", "-c", f"echo {value} > /proc/sys/net/ipv4/ip_nonlocal_bind")
+        if value == "1":
+            yield
+
+
 @pytest.fixture(params=["virtual", *_KERNEL_LINKS])
 def link(request: pytest.FixtureRequest) -> Link:
     return _link(request, "world")

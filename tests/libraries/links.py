@@ -105,11 +105,11 @@ class KernelLink:
         self._namespace = namespace
         self._stack_serves = stack_serves
         ends = (ADDRESS, HOST_ADDRESS) if stack_serves else (HOST_ADDRESS, ADDRESS)
-        self._place = Place(*ends)
+        self.place = Place(*ends)
 
     def run(self, serve: Serve, use: Use, seconds: float = 60) -> Outcome:
         """Run a scenario to its end, `seconds` at most."""
-        place = self._place
+        place = self.place
 
         async def serving(pipe: Connection) -> None:
             async with serve(place) as value:

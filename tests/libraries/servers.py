@@ -37,7 +37,7 @@ async def uvicorn_serves(place: Place, **options: Any) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def hypercorn_serves(place: Place, **options: Any) -> AsyncIterator[int]:
-    """The value is the port of its first socket, or `quic` socket: they are hypercorn's own, on all addresses."""
+    """The value is a port of its sockets, QUIC's if it has one. They are its own, on all addresses if not told so."""
     config = hypercorn.config.Config()
     config.bind = ["0.0.0.0:0"]
     config.errorlog = None

@@ -13,7 +13,7 @@ import websockets
 from . import applications
 from .applications import digest_of_octets
 from .conftest import Certificates, Link
-from .links import SERVER_NAME, Place
+from .links import SERVER_NAME, KernelLink, Place
 from .servers import hypercorn_serves, running_uvicorn, uvicorn_serves
 
 pytestmark = pytest.mark.libraries
@@ -89,3 +89,16 @@ def test_http_2_over_tls_between_hypercorn_and_httpx(link: Link, certificates: C
 
     serve = functools.partial(hypercorn_serves, **certificates.as_files())
     assert link.run(serve, use).connections == 1
+
+
+def test_hypercorn_bound_to_the_stacks_address(
+    stack_serves: KernelLink, any_address_can_be_bound: None, certificates: Certificates
+) -> None:
+    async def use(place: Place, port: int) -> None:
+        url, context = f"https://{SERVER_NAME}", certificates.client_context()
+        async with httpx.AsyncClient(base_url=url, http2=True, verify=context) as client:
+            await exercise(client, "2", place)
+
+    bind = [f"{stack_serves.place.server}:443"]
+    serve = functools.partial(hypercorn_serves, bind=bind, quic_bind=bind, **certificates.as_files())
+    assert stack_serves.run(serve, use).connections == 1

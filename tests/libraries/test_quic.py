@@ -16,7 +16,7 @@ from aioquic.quic.events import QuicEvent
 from tests.aio.conftest import CLIENT, SERVER, World
 
 from .conftest import Certificates, Link
-from .links import SERVER_NAME, Place
+from .links import SERVER_NAME, KernelLink, Place
 from .servers import hypercorn_serves
 
 pytestmark = pytest.mark.libraries
@@ -108,14 +108,25 @@ class Http3(QuicConnectionProtocol):
                     answer.set_result(bytes(content))
 
 
-def test_http_3_of_hypercorns(link: Link, certificates: Certificates) -> None:
-    async def use(place: Place, port: int) -> None:
-        here = configuration(certificates, *H3_ALPN)
-        async with connect(SERVER_NAME, port, configuration=here, create_protocol=Http3) as connection:
-            assert isinstance(connection, Http3)
-            assert await connection.get("/") == f"HTTP/3 to {place.client}".encode()
-            many = await asyncio.gather(*(connection.get("/octets/100000") for _ in range(10)))
-            assert {len(each) for each in many} == {100_000}
+async def exercise(place: Place, port: int, certificates: Certificates) -> None:
+    here = configuration(certificates, *H3_ALPN)
+    async with connect(SERVER_NAME, port, configuration=here, create_protocol=Http3) as connection:
+        assert isinstance(connection, Http3)
+        assert await connection.get("/") == f"HTTP/3 to {place.client}".encode()
+        many = await asyncio.gather(*(connection.get("/octets/100000") for _ in range(10)))
+        assert {len(each) for each in many} == {100_000}
 
+
+def test_http_3_of_hypercorns(link: Link, certificates: Certificates) -> None:
+    use = functools.partial(exercise, certificates=certificates)
     serve = functools.partial(hypercorn_serves, quic_bind=["0.0.0.0:0"], **certificates.as_files())
     assert link.run(serve, use).datagrams > 10
+
+
+def test_http_3_bound_to_the_stacks_address(
+    stack_serves: KernelLink, any_address_can_be_bound: None, certificates: Certificates
+) -> None:
+    use = functools.partial(exercise, certificates=certificates)
+    bind = [f"{stack_serves.place.server}:443"]
+    serve = functools.partial(hypercorn_serves, bind=bind, quic_bind=bind, **certificates.as_files())
+    assert stack_serves.run(serve, use).datagrams > 10
