@@ -17,7 +17,7 @@ _WHAT: Final = {
     "Ethernet": "from one network card to the next",
     "IPv4": "from one machine to another",
     "TCP": "from one program to another, complete and in order",
-    "HTTP": "what one says to the other",
+    "HTTP": "what the two say to each other",
 }
 _CARRIER_SHOWN: Final = 2048  # octets of the dump
 _OTHERS_SHOWN: Final = 256
@@ -61,8 +61,8 @@ def _lead(journey: Json) -> str:
 def _facts(journey: Json) -> Iterator[str]:
     connection = journey["connection"]
     if (rtt := connection["round_trip_us"]) is not None:
-        yield _fact(_duration(rtt), "round trip, by the handshake")
-    yield _fact(str(len(journey["segments"]) + journey["omitted"]), "frames until now")
+        yield _fact(_duration(rtt), "round trip of the handshake")
+    yield _fact(str(len(journey["segments"]) + journey["omitted"]), "frames so far")
     if journey["carrier"] is not None:
         segment = journey["segments"][journey["carrier"]]
         payload = segment["tcp"]["payload_length"]
@@ -123,7 +123,7 @@ def _saying(segment: Json) -> str:
     if note in ("request", "response"):
         return f"<code>{escape(_value(segment, 'Start line'))}</code>"
     if note == "FIN":
-        return "I have nothing more to say."
+        return "That is all from me."
     return "This connection is over." if note == "RST" else f"{header['payload_length']} octets more."
 
 
@@ -218,8 +218,8 @@ def _connection(info: Json) -> Iterator[str]:
     else:
         shifts = f"yours &times; {1 << info['send_window_shift']}, ours &times; {1 << info['receive_window_shift']}"
         yield row("Window scaling", shifts, "RFC 7323: the field alone has 16 bits")
-    yield row("Your window", f"{info['send_window']:,} octets", "we may send so much without hearing from you")
-    yield row("Our window", f"{info['window']:,} octets", "and you so much without hearing from us")
+    yield row("Your window", f"{info['send_window']:,} octets", "how much we may send before we hear from you")
+    yield row("Our window", f"{info['window']:,} octets", "and you, before you hear from us")
     yield row("Timestamps", "on" if info["timestamps"] else "off", "RFC 7323: every segment measures the round trip")
     smoothed = "not measured yet" if info["srtt_us"] is None else _duration(info["srtt_us"])
     yield row("Round trip, smoothed", smoothed, "RFC 6298")

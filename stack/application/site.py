@@ -64,7 +64,7 @@ def _answer(path: str, request: Request, host: Host, recorder: Recorder) -> Resp
         return _json(journey_of(request, recorder))
     if path == "/stats.json":
         return _json(_statistics(request, host))
-    raise Refusal(404, "There is nothing of that name here.")
+    raise Refusal(404, "There is nothing by that name here.")
 
 
 def _json(value: object) -> Response:

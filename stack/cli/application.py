@@ -28,7 +28,9 @@ try:
     from a2wsgi import WSGIMiddleware
     from uvicorn.importer import ImportFromStringError, import_from_string
 except ImportError:
-    raise ConfigurationError("serving an application needs uvicorn and a2wsgi: pip install 'tapstack[serve]'") from None
+    raise ConfigurationError(
+        "serving an application needs uvicorn and a2wsgi; in tapstack's checkout: .venv/bin/pip install -e '.[serve]'"
+    ) from None
 
 _PATIENCE: Final = 1  # s, that requests have to end when we end
 _WSGI_PARAMETERS: Final = 2  # environ, start_response
@@ -104,7 +106,7 @@ def load_application(name: str, interface: str) -> Any:
     except ImportFromStringError as error:
         raise ConfigurationError(f"{name}: {error}") from None
     if not callable(application):
-        raise ConfigurationError(f"{name} cannot be called: {type(application).__name__} is no application")
+        raise ConfigurationError(f"{name} cannot be called: {type(application).__name__} is not an application")
     if interface == "auto":
         interface = _interface_of(name, application)
     return WSGIMiddleware(application) if interface == "wsgi" else application

@@ -31,7 +31,7 @@ from stack.io.signals import ends_by_exception
 _READY_WITHIN: Final = 15.0  # seconds
 _PACKAGES: Final = {"unshare": "util-linux", "setpriv": "util-linux", "curl": "curl", "ping": "iputils-ping"}
 _ADVICE: Final = (
-    "Run it as root: sudo tapstack demo. Or allow user namespaces to everybody: "
+    "Run it as root: sudo tapstack demo. Or allow unprivileged user namespaces: "
     "sudo sysctl kernel.unprivileged_userns_clone=1 (Debian), "
     "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04)"
 )

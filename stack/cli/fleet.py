@@ -13,6 +13,7 @@ from stack.cli.service import Service
 from stack.counters import Counters
 from stack.errors import DeviceError
 from stack.io.configuration import ServeSettings
+from stack.io.engine import device_lost
 from stack.io.netlink import LinkChanges
 from stack.io.sharing import Sharing, mailboxes
 from stack.io.tap import Tap
@@ -69,8 +70,7 @@ class Fleet:
 
     def _check_device(self) -> None:
         if trouble := self._trouble():
-            name = self._settings.tap
-            raise DeviceError(f"TAP {name!r} {trouble} while it was in use; start again to make it anew")
+            raise device_lost(self._settings.tap, trouble)
 
     def _work(self, number: int, channel: Channel) -> None:
         """What one worker does."""

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         "what",
         metavar="DIR|MODULE:NAME",
         nargs="?",
-        help="the directory or the ASGI or WSGI application to serve (default: a page that tells about the stack)",
+        help="the directory or the ASGI or WSGI application to serve (default: a page about the stack itself)",
     )
     _add_options(serve, of_server=True)
     run = commands.add_parser(
@@ -93,8 +93,8 @@ def _add_fetch(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     fetch.add_argument("url", metavar="URL", help="http or https")
     fetch.add_argument("-o", "--output", metavar="FILE", type=Path, help="where the content goes (default: stdout)")
     fetch.add_argument("-v", "--segments", action="store_true", help="show every segment as it passes")
-    fetch.add_argument("-f", "--fail", action="store_true", help="exit code 22 for a status from 400 on")
-    fetch.add_argument("-k", "--insecure", action="store_true", help="take any certificate")
+    fetch.add_argument("-f", "--fail", action="store_true", help="exit code 22 for a status of 400 or above")
+    fetch.add_argument("-k", "--insecure", action="store_true", help="accept any certificate")
     fetch.add_argument("--cacert", metavar="FILE", type=Path, help="the certificates to trust (default: the system's)")
     fetch.add_argument("--max-time", metavar="SECONDS", type=_seconds, default=60.0, help="give up then (default: 60)")
     _add_options(fetch, of_server=False)
@@ -119,7 +119,9 @@ def _add_options(command: argparse.ArgumentParser, *, of_server: bool) -> None:
             command.add_argument(f"-{option.name[0]}", f"--{option.name}", action="store_true", help=text)
         else:
             command.add_argument(f"--{option.name}", metavar=option.metavar, help=text)
-    command.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with these options by the same names")
+    command.add_argument(
+        "--config", metavar="FILE", type=Path, help="a TOML file with these options, by the same names"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

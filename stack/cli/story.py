@@ -41,7 +41,7 @@ class Story:
 
     def pings(self, address: str, times: Sequence[float]) -> None:
         """The answers to pings, in milliseconds."""
-        self._heading(f"ping {address}", "ARP finds us, ICMP answers")
+        self._heading(f"ping {address}", "ARP finds the stack, ICMP answers")
         self._console.print("  " + "   ".join(f"{each:.3f} ms" for each in times))
 
     def conversation(self, url: str, steps: Sequence[Step]) -> None:
@@ -58,22 +58,22 @@ class Story:
 
     def request_and_response(self, journey: dict[str, Any]) -> None:
         """The first segment of the request and of the response, header by header."""
-        for note, title in (("request", "the request, as it came"), ("response", "the answer, as it went")):
+        for note, title in (("request", "the request, as it arrived"), ("response", "the response, as it left")):
             segment = next((each for each in journey["segments"] if each["note"] == note), None)
             if segment is not None:
-                self._heading(title, f"{segment['length']:,} octets, layer in layer")
+                self._heading(title, f"{segment['length']:,} octets, layer within layer")
                 self._console.print(_boxes(segment))
 
     def connection(self, connection: dict[str, Any]) -> None:
         """What TCP has learnt about the other end."""
-        self._heading("what our TCP knows by now")
+        self._heading("what our TCP knows of the connection by now")
         facts = [
             ("state", connection["state"]),
             ("largest segment", f"{connection['mss']:,} octets"),
             ("round trip", _milliseconds(connection["srtt_us"])),
             ("retransmission after", _milliseconds(connection["rto_us"])),
             ("congestion window", f"{connection['cwnd']:,} octets ({connection['congestion']})"),
-            ("we take / it takes", f"{connection['window']:,} / {connection['send_window']:,} octets"),
+            ("receive / send window", f"{connection['window']:,} / {connection['send_window']:,} octets"),
         ]
         table = Table.grid(padding=(0, 2))
         for left, right in zip(facts[::2], facts[1::2], strict=True):
@@ -154,6 +154,8 @@ def _http(segment: dict[str, Any]) -> Text:
             continue
         if field["name"] == "Start line":
             lines.append(field["value"])
+        elif field["name"] == "Empty line":  # told by the one in front of the content
+            continue
         elif field["name"] == "Content":
             lines.append(f"\n... and {field['value']} of content")
         else:

@@ -75,8 +75,8 @@ def _numbers(segment: Segment, seq: int, ack: int) -> str:
         return ", ".join(filter(None, offers))
     if segment.payload:
         return f"octets {seq:,} to {seq + len(segment.payload) - 1:,}"
-    acknowledged = f"has all before octet {ack:,}" if segment.flags & ACK else ""
-    return f"nothing more to say; {acknowledged}" if segment.flags & FIN else acknowledged
+    acknowledged = f"acknowledges all before octet {ack:,}" if segment.flags & ACK else ""
+    return f"no more data; {acknowledged}" if segment.flags & FIN else acknowledged
 
 
 def _shortened(every: list[Step]) -> Iterator[Step]:

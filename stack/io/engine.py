@@ -67,7 +67,7 @@ class Engine:
     def check_device(self) -> None:
         """Raise DeviceError if the device is gone or down."""
         if trouble := self._trouble():
-            raise DeviceError(f"TAP {self._device.name!r} {trouble} while it was in use; start again to make it anew")
+            raise device_lost(self._device.name, trouble)
 
     def receive(self, now: Instant) -> bool:
         """Hand the host a batch of what has arrived; False: nothing had. Raises DeviceError."""
@@ -136,6 +136,11 @@ class Engine:
     def _failure(self, error: OSError) -> DeviceError:
         self.check_device()
         return DeviceError(f"TAP {self._device.name!r} has failed: {error.strerror}")
+
+
+def device_lost(name: str, trouble: str) -> DeviceError:
+    """What to raise when `trouble` has come over the device; see Engine."""
+    return DeviceError(f"TAP {name!r} {trouble} while it was in use; start again to have it created again")
 
 
 def dispatch(host: Host, now: Instant) -> bool:

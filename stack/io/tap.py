@@ -39,9 +39,9 @@ def check_name(name: str) -> str:
     """`name` as it is, if Linux takes it for a network device. Raises ConfigurationError."""
     octets = os.fsencode(name)
     if len(octets) > LONGEST_NAME:
-        raise ConfigurationError(f"TAP name {name!r} has {len(octets)} octets; Linux takes at most {LONGEST_NAME}")
+        raise ConfigurationError(f"TAP name {name!r} has {len(octets)} octets; Linux accepts at most {LONGEST_NAME}")
     if not name or name in (".", "..") or not name.isprintable() or any(c in "/:% " for c in name):
-        raise ConfigurationError(f"TAP name {name!r} is none that Linux takes: use letters and digits, as in tap0")
+        raise ConfigurationError(f"TAP name {name!r} is not one that Linux accepts: use letters and digits, as in tap0")
     return name
 
 
@@ -155,6 +155,6 @@ def _explain_attach(name: str, error: OSError, multi_queue: bool) -> DeviceError
         case errno.EINVAL:
             which = "none with multi_queue, as more than one worker needs it" if multi_queue else "one with multi_queue"
             return DeviceError(
-                f"{what} A device of that name exists and is no TAP (or {which}); choose another name with --tap"
+                f"{what} The device of that name is not a TAP device (or {which}); choose another name with --tap"
             )
     return DeviceError(what)

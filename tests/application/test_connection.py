@@ -238,8 +238,11 @@ def test_a_handler_that_refuses(world: World) -> None:
 def test_requests_are_logged_when_that_is_wanted(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "stack")
     world.serve(echo)
-    world.get("/x?y")
-    assert "GET /x?y: 200" in caplog.text
+    answer = world.get("/x?y")
+    [record] = [record for record in caplog.records if record.getMessage() == "request"]
+    fields = vars(record)["fields"]
+    assert fields.pop("client").startswith("10.77.0.1:")
+    assert fields == {"method": "GET", "target": "/x?y", "status": 200, "length": len(answer.body)}
 
 
 # Expect

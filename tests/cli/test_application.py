@@ -50,7 +50,7 @@ def test_what_it_is_is_seen_by_its_parameters(module: str, name: str, interface:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("thing", "cannot be called: int is no application"),
+        ("thing", "cannot be called: int is not an application"),
         ("factory", "factory() takes neither ASGI's three parameters nor WSGI's two; see --interface"),
         ("nothing", 'Attribute "nothing" not found in module'),
     ],

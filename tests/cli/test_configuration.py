@@ -56,7 +56,10 @@ def test_names_and_who_knows_more_of_them(tmp_path: Path) -> None:
         ("serve --port -1", "--port: -1 is not a port number: 1 to 65535"),
         ("serve --mtu 67", "--mtu: 67 is not an MTU: 68 to 65520"),
         ("serve --mtu 65521", "--mtu: 65521 is not an MTU: 68 to 65520"),
-        ("serve --tap this-name-is-too-long", "--tap: TAP name 'this-name-is-too-long' has 21 octets; Linux takes at"),
+        (
+            "serve --tap this-name-is-too-long",
+            "--tap: TAP name 'this-name-is-too-long' has 21 octets; Linux accepts at",
+        ),
         ("serve --address 10.77.0.2", "--address: '10.77.0.2' is not an address with a prefix length, such as"),
         ("serve --address 10.77.0.256/24", "--address: '10.77.0.256' is not an IPv4 address"),
         ("serve --address 10.77.0.0/24", "--address: 10.77.0.0 is the network address of 10.77.0.0/24"),

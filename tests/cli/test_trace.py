@@ -59,12 +59,12 @@ def test_every_step_is_told() -> None:
     assert [(step.received, step.flags, step.what, step.segments) for step in told] == [
         (True, "SYN", "window 65,535, MSS 1460, scale 7", 1),
         (False, "SYN ACK", "window 65,535, MSS 1460, scale 7", 1),
-        (True, "ACK", "has all before octet 1", 1),
+        (True, "ACK", "acknowledges all before octet 1", 1),
         (True, "PSH ACK", "GET / HTTP/1.1", 1),
         (False, "ACK", "HTTP/1.1 200 OK", 1),
         (False, "...", "5 segments of data, 5 acknowledgments", 10),
-        (True, "FIN ACK", "nothing more to say; has all before octet 8,689", 1),
-        (False, "FIN ACK", "nothing more to say; has all before octet 29", 1),
+        (True, "FIN ACK", "no more data; acknowledges all before octet 8,689", 1),
+        (False, "FIN ACK", "no more data; acknowledges all before octet 29", 1),
     ]
     assert [step.milliseconds for step in told[:3]] == [0.0, 0.25, 0.5]
     assert told[5].octets == 5 * (14 + 20 + 20 + 1448) + 5 * (14 + 20 + 20)

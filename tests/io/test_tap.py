@@ -72,4 +72,4 @@ def test_held_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_not_a_tap(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "is no TAP" in attach_fails(monkeypatch, errno.EINVAL)
+    assert "is not a TAP device" in attach_fails(monkeypatch, errno.EINVAL)

@@ -101,7 +101,7 @@ def test_a_busy_device(namespace: Namespace, serve: Serve) -> None:
 
 
 def test_a_device_that_is_no_tap(namespace: Namespace) -> None:
-    assert "is no TAP" in fails(namespace, "--tap", "lo", code=1)
+    assert "is not a TAP device" in fails(namespace, "--tap", "lo", code=1)
 
 
 @pytest.mark.parametrize(("chosen", "wide"), [(False, "10.0.0.0/8"), (False, "10.77.0.0/24"), (True, "10.98.0.0/24")])

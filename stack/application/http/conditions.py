@@ -28,11 +28,11 @@ def is_unchanged(request: Request, validators: Validators) -> bool:
     now = request.wall_time // SECOND
     if (tags := headers.combined("if-match")) is not None:
         if not _matches(tags, validators.etag, weakly=False):
-            raise Refusal(412, "There is another version by now.")
+            raise Refusal(412, "It has changed in the meantime.")
     elif (
         since := parse_date(headers.get("if-unmodified-since"), now)
     ) is not None and validators.last_modified > since:
-        raise Refusal(412, "It has been modified since.")
+        raise Refusal(412, "It has been modified since then.")
     if (tags := headers.combined("if-none-match")) is not None:
         return _matches(tags, validators.etag, weakly=True)
     since = parse_date(headers.get("if-modified-since"), now)

@@ -274,7 +274,7 @@ class HttpConnection:
             logger.exception("the handler failed on %s %s", request.method, request.target)
             response = error_response(Refusal(500, "The server has made a mistake."))
         if server.logs_requests:
-            logger.debug("%s %s: %d", request.method, request.target, response.status)
+            server.log(request, response)
         self._respond(response, now)
 
     def _respond(self, response: Response, now: Instant) -> None:

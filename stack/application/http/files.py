@@ -29,8 +29,8 @@ _REFERENCE: Final = os.O_PATH | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _STATUS: Final = {errno.EACCES: 403, errno.EPERM: 403, errno.EMFILE: 503, errno.ENFILE: 503, errno.ENOMEM: 503}
 _WHY: Final = {
-    403: "It may not be read.",
-    404: "There is nothing of that name here.",
+    403: "The server is not permitted to read it.",
+    404: "There is nothing by that name here.",
     503: "The server has too many files open.",
 }
 _ALSO_TEXT: Final = frozenset(

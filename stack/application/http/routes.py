@@ -16,6 +16,6 @@ def read_only(handler: Handler) -> Handler:
             return handler(request)
         if request.method == "OPTIONS":
             return _OPTIONS
-        raise Refusal(405, f"{request.method} is not possible here: there is only something to read.", [_ALLOW])
+        raise Refusal(405, f"{request.method} is not allowed here: this site can only be read.", [_ALLOW])
 
     return answer

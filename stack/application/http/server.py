@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from stack.addresses import show_ipv4
 from stack.application.http.config import HttpConfig
 from stack.application.http.connection import HttpConnection
 from stack.application.http.dates import WallClock
-from stack.application.http.messages import Handler, Refusal
+from stack.application.http.messages import Handler, Refusal, Request, Response
 from stack.application.http.reading import Head, HeadReader, make_head_reader
 from stack.application.http.reading.framing import Framing, framing_of
 from stack.application.http.targets import Target, parse_target
@@ -79,6 +80,18 @@ class HttpServer:
         if len(head.fields) > self.config.max_fields:
             raise Refusal(431, f"A request has at most {self.config.max_fields} header fields here.")
         return head, framing_of(head), parse_target(head.method, head.target)
+
+    def log(self, request: Request, response: Response) -> None:
+        """Log that `request` gets `response`, whose length is -1 when it is not known beforehand."""
+        key = request.connection.key
+        fields = {
+            "client": f"{show_ipv4(key.remote_addr)}:{key.remote_port}",
+            "method": request.method,
+            "target": request.target,
+            "status": response.status,
+            "length": -1 if response.length is None else response.length,
+        }
+        logger.debug("request", extra={"fields": fields})
 
     def unavailable(self, why: str) -> Refusal:
         """What to answer to a request too many."""

@@ -75,4 +75,4 @@ def check_unfinished(octets: bytes, start: int) -> None:
         end = octets.find(b"\r\n")
         line = octets if end < 0 else octets[:end]
         if not _UNFINISHED_LINE.fullmatch(line) or not _START_OF_LINE.match(line):
-            raise Refusal(400, "This is no HTTP request.")
+            raise Refusal(400, "This is not an HTTP request.")
