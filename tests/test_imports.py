@@ -50,6 +50,7 @@ EXCEPTIONS = {("fastpath/__init__.py", "os"), ("fastpath/reference.py", "os")}
 SOLE_IMPORTER = {
     "stack._native": ("fastpath/native.py", "import stack.fastpath, which picks between C and Python"),
     "dns": ("aio/resolver.py", "ask stack.aio.resolver"),
+    "trio": ("sockets/trio.py", "nobody needs trio who does not ask for it"),
     "pyroute2": ("io/netlink.py", "add what you need to stack/io/netlink.py"),
 }
 

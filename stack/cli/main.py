@@ -48,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="run a Python program on the stack",
-        description="Run a Python program in this process, with the stack on a TAP device: the program's asyncio has"
-        " the stack's networks on the stack, and everything else where it was.",
+        description="Run a Python program in this process, with the stack on a TAP device: the program's sockets and"
+        " event loops have the stack's networks on the stack, and everything else where it was.",
         epilog="Example: tapstack run -- uvicorn --host 10.77.0.2 --port 80 app:app",
         usage="tapstack run [options] -- PROGRAM [ARGUMENT ...]",
         allow_abbrev=False,

@@ -1,6 +1,12 @@
-"""UDP for programs that need a file descriptor: a splice whose messages are datagrams, each behind its other end."""
+"""UDP for programs that need a file descriptor: a splice whose messages are datagrams.
+
+Before a datagram stands a header that says whose it is, or to whom it goes. One from the only peer, or to it, needs
+none: so C code, and Python code that has the methods in C in its hands, can use a connected socket. (An empty one
+does: a message without octets is the end.) A header is known by a mark that no datagram can be expected to begin with.
+"""
 
 import errno
+import os
 import select
 import socket
 import struct
@@ -15,10 +21,14 @@ from stack.sockets.stream import error_of
 if TYPE_CHECKING:
     from stack.sockets.net import Net
 
-HEADER: Final = struct.Struct("!IH")  # address and port; to the peer: zeros; an error: its errno and port 0
-TO_PEER: Final = HEADER.pack(0, 0)
+_MARK: Final = os.urandom(8)
+_HEADER: Final = struct.Struct(
+    "!8sIH"
+)  # mark, address and port; of the only peer: zeros; an error: its errno and port 0
+TO_PEER: Final = _HEADER.pack(_MARK, 0, 0)
+HEADER_SIZE: Final = _HEADER.size
 LARGEST: Final = 65507  # octets of a datagram (RFC 768, RFC 791)
-_SIZE: Final = HEADER.size + LARGEST
+_SIZE: Final = _HEADER.size + LARGEST
 _BURST: Final = 64  # datagrams that are carried at once
 
 
@@ -89,11 +99,11 @@ class DatagramSplice(Splice):
                 return
             if not message:
                 return
-            address, port = HEADER.unpack_from(message)
+            data, to = unpacked(message)
             try:
-                self._send(message[HEADER.size :], (Ipv4Address(address), port) if port else None)
+                self._send(data, to)
             except OSError as error:
-                if not port:  # as with the kernel: one who sends to many is not told
+                if to is None:  # as with the kernel: one who sends to many is not told
                     self._tell(error)
 
     def _send(self, data: bytes, to: tuple[Ipv4Address, int] | None) -> None:
@@ -129,11 +139,11 @@ class DatagramSplice(Splice):
             if self.kernel is None:
                 raise
             data, (name, port) = self.kernel.recvfrom(LARGEST)
-        return HEADER.pack(ipv4(name), port) + data
+        return data if data and self.datagrams.is_connected else header(ipv4(name), port) + data
 
     def _tell(self, error: OSError) -> None:
         with suppress(OSError):  # there is room for what is told first
-            self.sock.send(HEADER.pack(error.errno or errno.EIO, 0), socket.MSG_NOSIGNAL)
+            self.sock.send(header(error.errno or errno.EIO, 0), socket.MSG_NOSIGNAL)
 
     def forget_kernel(self) -> None:
         """See Splice."""
@@ -145,11 +155,25 @@ class DatagramSplice(Splice):
         self.datagrams.close()
 
 
-def received(message: bytes) -> tuple[bytes, Address]:
-    """The datagram that `message` is, and who sent it. Raises OSError, if it tells of one."""
-    if not message:
-        raise error_of(errno.ENETDOWN)
-    address, port = HEADER.unpack_from(message)
+def header(address: int, port: int) -> bytes:
+    """What stands before a datagram to or from there."""
+    return _HEADER.pack(_MARK, address, port)
+
+
+def unpacked(message: bytes) -> tuple[bytes, tuple[Ipv4Address, int] | None]:
+    """The datagram that `message` is, and its other end; None: the only peer."""
+    if not message.startswith(_MARK) or len(message) < _HEADER.size:
+        return message, None
+    _, address, port = _HEADER.unpack_from(message)
+    return message[_HEADER.size :], (Ipv4Address(address), port) if address else None
+
+
+def received(message: bytes, limit: int) -> tuple[bytes, Address | None]:
+    """The first `limit` octets of a datagram, and who sent it (None: the only peer). Raises OSError for an error."""
+    data, sender = unpacked(message)
+    if sender is None:
+        return data[:limit], None
+    address, port = sender
     if not port:
         raise error_of(address)
-    return message[HEADER.size :], (show_ipv4(Ipv4Address(address)), port)
+    return data[:limit], (show_ipv4(address), port)

@@ -51,6 +51,11 @@ class Datagrams:
         self._socket_towards(remote)
         self._peer = remote, port
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is only one peer."""
+        return self._peer is not None
+
     def receive(self, peek: bool = False) -> tuple[bytes, Address]:
         """The oldest datagram, and who sent it. Raises OSError, also for what became of one that was sent."""
         if self._ahead is None:

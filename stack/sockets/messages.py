@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from stack.addresses import UNSPECIFIED, Ipv4Address
 from stack.aio.territory import ipv4_of
 from stack.octets import Octets
-from stack.sockets.datagram_splice import HEADER, LARGEST, TO_PEER, DatagramSplice, received
-from stack.sockets.splice import Splice, number_of
+from stack.sockets.datagram_splice import HEADER_SIZE, LARGEST, TO_PEER, DatagramSplice, header, received
+from stack.sockets.splice import Splice, ends_of, number_of
 from stack.sockets.stream import error_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class MessageCalls:
     def recvfrom(self, sock: Kernel, bufsize: int, flags: int = 0) -> tuple[bytes, Any]:
         """As socket.socket.recvfrom()."""
         if self._is_datagrams(sock):
-            return received(Kernel.recv(sock, bufsize + HEADER.size, flags))
+            data, sender = received(Kernel.recv(sock, bufsize + HEADER_SIZE, flags), bufsize)
+            return data, sender or self.getpeername(sock)
         if type_of(sock) != socket.SOCK_STREAM:
             return Kernel.recvfrom(sock, bufsize, flags)
         return self._told(sock, bufsize, lambda: Kernel.recv(sock, bufsize, flags)), None
@@ -170,12 +171,12 @@ class MessageCalls:
         if self.splice_of(sock) is None:
             if not self.net.territory.holds(number):
                 return None
-            self._route(sock)
+            self.route(sock)
         if not 0 < address[1] < 65536:
             raise error_of(errno.EINVAL)
-        return HEADER.pack(number, address[1])
+        return header(number, address[1])
 
-    def _route(self, sock: Kernel) -> None:
+    def route(self, sock: Kernel) -> None:
         """Have the stack's datagrams sent by the stack, and the others by the kernel's socket. Raises OSError."""
         with self._routing:
             if self.splice_of(sock) is None:
@@ -189,6 +190,17 @@ class MessageCalls:
         """The splice that `sock` belongs to; None: the kernel's, or it is over."""
         number = number_of(sock)
         return None if number is None else self.net.splices.get(number)
+
+    def getpeername(self, sock: Kernel) -> Any:
+        """As socket.socket.getpeername()."""
+        number = number_of(sock)
+        if number is None:
+            return Kernel.getpeername(sock)
+        splice = self.net.splices.get(number)
+        peername = ends_of(sock)[1] if splice is None else splice.peername()
+        if peername is None:
+            raise error_of(errno.ENOTCONN)
+        return peername
 
     def _is_datagrams(self, sock: Kernel) -> bool:
         return type_of(sock) == socket.SOCK_DGRAM and number_of(sock) is not None

@@ -16,16 +16,19 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stack.addresses import UNSPECIFIED, Ipv4Address, show_ipv4
 from stack.aio.faces import SocketFace
 from stack.sockets.datagram_splice import DatagramSplice
 from stack.sockets.driver import Driver
 from stack.sockets.messages import Kernel, MessageCalls, family_of, timeout_of, type_of
-from stack.sockets.splice import ends_of, number_of
+from stack.sockets.splice import Splice, ends_of, number_of
 from stack.sockets.stream import error_of
 from stack.sockets.stream_splice import PARCEL, StreamSplice, accepted
+
+if TYPE_CHECKING:
+    from stack.sockets.net import Net
 
 # What a program may have set of the kernel's socket before the stack's takes its place.
 _CARRIED: Final = (
@@ -68,7 +71,7 @@ class Methods(MessageCalls):
         """As socket.socket.bind()."""
         number = self.number(sock, address)
         is_stream = type_of(sock) == socket.SOCK_STREAM
-        if number is None or (number == UNSPECIFIED and not is_stream and not address[1]):
+        if number is None:
             Kernel.bind(sock, address)
             return
         if number != UNSPECIFIED and self.net.territory.owner(number) is None:
@@ -76,6 +79,10 @@ class Methods(MessageCalls):
             return
         if number_of(sock) is not None:
             raise error_of(errno.EINVAL)
+        if number == UNSPECIFIED and not is_stream and not address[1]:
+            Kernel.bind(sock, address)
+            self.route(sock)  # now: who waits for datagrams already would otherwise wait for the kernel's only
+            return
         splice: StreamSplice | DatagramSplice = self._new_stream(sock) if is_stream else DatagramSplice(self.net)
         self.put(splice, sock, lambda: splice.bind(number, address[1]), keep_kernel=is_stream)
 
@@ -100,14 +107,18 @@ class Methods(MessageCalls):
         splice, port, is_ours = self.splice_of(sock), address[1], self.net.territory.holds(number)
         if isinstance(splice, DatagramSplice):
             datagrams = splice
-            if not is_ours:
-                raise OSError(errno.ENETUNREACH, f"{show_ipv4(number)} is not the stack's, as the socket is")
-            self.net.call(lambda: datagrams.connect(number, port))
+            if is_ours or splice.kernel is None:
+                self.net.call(lambda: datagrams.connect(number, port))
+            else:
+                self._give_back(sock, splice)
+                Kernel.connect(sock, (show_ipv4(number), port))
         elif isinstance(splice, StreamSplice):
             if is_ours or splice.stream.is_connection or splice.kernel is None:
                 self._connect_stream(sock, splice, number, port)
             else:
+                bound = splice.stream.sockname()
                 self._give_back(sock, splice)
+                Kernel.bind(sock, bound)
                 Kernel.connect(sock, (show_ipv4(number), port))
         elif not is_ours:
             Kernel.connect(sock, (show_ipv4(number), port))
@@ -116,8 +127,8 @@ class Methods(MessageCalls):
                 self.port_if_unbound(sock)
             self._connect_stream(sock, self._new_stream(sock), number, port)
         else:
-            bound, datagrams = self.port_if_unbound(sock), DatagramSplice(self.net)
-            self.put(datagrams, sock, lambda: datagrams.connect(number, port, bound))
+            own, fresh = self.port_if_unbound(sock), DatagramSplice(self.net)
+            self.put(fresh, sock, lambda: fresh.connect(number, port, own))
 
     def connect_ex(self, sock: Kernel, address: Any) -> int:
         """As socket.socket.connect_ex()."""
@@ -148,13 +159,13 @@ class Methods(MessageCalls):
             raise error_of(errno.EINPROGRESS)
         self.net.driver.call_when(splice.bell, splice.opened, timeout_of(sock))
 
-    def _give_back(self, sock: Kernel, splice: StreamSplice) -> None:
-        """Put the kernel's socket back, bound as the program has bound it."""
-        kernel, bound = splice.kernel, splice.stream.sockname()
+    def _give_back(self, sock: Kernel, splice: Splice) -> None:
+        """Put the kernel's socket back: the stack's networks have turned out not to be meant."""
+        kernel = splice.kernel
         assert kernel is not None  # its caller has seen it
+        os.set_blocking(kernel.fileno(), timeout_of(sock) is None)
         os.dup2(kernel.fileno(), sock.fileno(), inheritable=os.get_inheritable(sock.fileno()))
         self.net.call(splice.end)
-        Kernel.bind(sock, bound)
 
     def accept(self, sock: Kernel) -> tuple[int, Any]:
         """As socket.socket._accept(): a connection's file descriptor, and its other end."""
@@ -190,17 +201,6 @@ class Methods(MessageCalls):
         splice = self.net.splices.get(number)
         return ends_of(sock)[0] if splice is None else splice.sockname()
 
-    def getpeername(self, sock: Kernel) -> Any:
-        """As socket.socket.getpeername()."""
-        number = number_of(sock)
-        if number is None:
-            return Kernel.getpeername(sock)
-        splice = self.net.splices.get(number)
-        peername = ends_of(sock)[1] if splice is None else splice.peername()
-        if peername is None:
-            raise error_of(errno.ENOTCONN)
-        return peername
-
     # Options
 
     def setsockopt(self, sock: Kernel, level: int, name: int, value: Any, *length: int) -> None:
@@ -230,6 +230,11 @@ class Methods(MessageCalls):
         if splice is None:
             return bytes(*length) if length else 0
         return self.net.call(lambda: splice.option(level, name, *length))
+
+
+def socket_class(net: "Net") -> type[socket.socket]:
+    """socket.socket with the calls on `net`, where nothing is to be patched."""
+    return type("StackSocket", (socket.socket,), Methods(net).functions())
 
 
 def _as_method(call: Callable[..., Any]) -> Callable[..., Any]:

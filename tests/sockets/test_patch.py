@@ -472,6 +472,27 @@ def test_a_socket_for_the_stack_and_for_the_kernel(server: socket.socket, asker:
         assert data == b"three" and asker.recvmsg(5) == (b"three", [], 0, local.getsockname())
 
 
+def test_bound_to_any_port_of_all_addresses(server: socket.socket, asker: socket.socket) -> None:
+    asker.bind(("", 0))
+    name, port = asker.getsockname()
+    assert name == "0.0.0.0" and port
+    with selectors.DefaultSelector() as selector, socket.socket(type=socket.SOCK_DGRAM) as local:
+        selector.register(asker, selectors.EVENT_READ)  # before it is known to whom it will send
+        local.bind(("127.0.0.1", 0))
+        for receiver in (server, local):
+            receiver.settimeout(LATE)
+            asker.sendto(b"hello", receiver.getsockname())
+            data, who = receiver.recvfrom(100)
+            assert data == b"hello" and who[1] == port
+            receiver.sendto(b"back", who)
+            assert selector.select(LATE)
+            assert asker.recvfrom(100) == (b"back", receiver.getsockname())
+        selector.unregister(asker)
+        asker.connect(local.getsockname())
+        asker.send(b"the kernel's")
+        assert local.recv(100) == b"the kernel's" and asker.getsockname() == ("127.0.0.1", port)
+
+
 def test_datagrams_keep_their_bounds(server: socket.socket, asker: socket.socket) -> None:
     asker.connect((SERVER, 53))
     assert asker.getpeername() == (SERVER, 53) and asker.getsockname()[0] == CLIENT
