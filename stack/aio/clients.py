@@ -47,12 +47,12 @@ class ClientCalls(_Base):
         check_options("create_connection", options, _OPTIONS)
         context = options.get("ssl")
         given = {name: options[name] for name in ("server_hostname", *TIMEOUTS) if options.get(name) is not None}
+        if sock is not None and self._stand_ins.of(sock) is None:
+            return await super().create_connection(protocol_factory, host, port, sock=sock, **options)
+        self._check_tls(context, host, given)
         if sock is not None:
-            if self._stand_ins.of(sock) is None:
-                return await super().create_connection(protocol_factory, host, port, sock=sock, **options)
             if host is not None or port is not None:
                 raise ValueError("host/port and sock can not be specified at the same time")
-            self._check_tls(context, host, given)
             stack, connection = self._take_over(sock)
         else:
             infos = await self._resolve(host, port, options)
@@ -62,7 +62,6 @@ class ClientCalls(_Base):
                 local = name, number
             if not any(self._is_ours(address, local) for address in infos):
                 return await super().create_connection(protocol_factory, host, port, **options)
-            self._check_tls(context, host, given)
             stack, connection = await self._connect_to_any(infos, local)
         return await self._hand_over(stack, connection, protocol_factory, context, given)
 

@@ -102,13 +102,16 @@ class DatagramCalls(_Base):
         self, local: Any, remote: Any, options: Mapping[str, Any]
     ) -> tuple[Host, Ipv4Address | None, int | None, tuple[Ipv4Address, int]] | None:
         """Host, own address and port, and the other end; None: that is not the stack's. Raises OSError."""
-        own, port = None, None
+        own, port, is_other_family = None, None, False
         if local:
             name, number, *_ = (await self._addresses(local, options))[0]
             own, port = ipv4_of(name), number or None
+            is_other_family = own is None
         own = None if own == UNSPECIFIED else own
         for name, number, *_ in await self._addresses(remote, options):
             address = ipv4_of(name)
+            if address is not None and is_other_family and self._territory.holds(address):
+                raise ValueError("can not get address information")  # of one family for both
             if address is not None and (host := self._territory.way_to(address, own)) is not None:
                 return host, own, port, (address, number)
             if address is not None and self._territory.holds(address):

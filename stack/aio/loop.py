@@ -73,17 +73,18 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, FileCalls, _Base):
         if sock is not None and host is None and port is None and self._is_bound_here(sock) and not _listens(sock):
             bound, sock = sock, None
             host, port = bound.getsockname()
-        if sock is not None or options.get("family", 0) not in (0, socket.AF_INET):
+        nowhere = host is None and port is None  # which asyncio complains of
+        if sock is not None or nowhere or options.get("family", 0) not in (0, socket.AF_INET):
             return await super().create_server(protocol_factory, host, port, sock=sock, **options)
-        places = await self._places(host, port)
-        if places is None:
-            return await super().create_server(protocol_factory, host, port, **options)
-        context = options.pop("ssl", None)
+        context = options.get("ssl")
         timeouts = {name: options[name] for name in TIMEOUTS if options.get(name) is not None}
         if isinstance(context, bool):
             raise TypeError("ssl argument must be an SSLContext or None")
         if timeouts and context is None:
             raise ValueError(f"{next(iter(timeouts))} is only meaningful with ssl")
+        places = await self._places(host, port)
+        if places is None:
+            return await super().create_server(protocol_factory, host, port, **options)
 
         def make_transport(stack: Host, connection: Connection, server: Server) -> None:
             self._make_transport(

@@ -124,9 +124,9 @@ class StandIns:
         stand_in = self._connections[sock] = StandIn(host, connection, self._now)
         self._when_closed(sock, stand_in.close)
 
-    def of(self, sock: socket.socket) -> StandIn | None:
+    def of(self, sock: object) -> StandIn | None:
         """What `sock` stands for, if anything."""
-        return self._connections.get(sock)
+        return self._connections.get(sock) if isinstance(sock, socket.socket) else None
 
     def take(self, sock: socket.socket) -> StandIn | None:
         """As of(), and then it stands for nothing any more, and is closed."""
