@@ -5,7 +5,7 @@
 
 With TAPSTACK_PURE=1 in the environment nothing is built, and the stack runs on its Python twin. With
 TAPSTACK_COMPILE=1 mypyc makes C of the core, too: the typed Python that every segment goes through. That Python is the
-one source, and what the tests run; compiled it does the same in a quarter of the time. It takes two minutes, and what
+one source, and what the tests run; compiled it does the same in a quarter of the time. It takes minutes, and what
 comes out fits one version of Python, so it is not what an installation does unasked.
 """
 

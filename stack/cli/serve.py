@@ -13,6 +13,7 @@ from stack.cli.link import Link, open_link
 from stack.cli.service import Service
 from stack.io.capture import Capture
 from stack.io.configuration import ServeSettings
+from stack.io.descriptors import allow_many
 from stack.io.netlink import LinkChanges
 from stack.io.sdnotify import notify
 from stack.io.signals import TO_ALL, Signals
@@ -22,6 +23,7 @@ def run(settings: ServeSettings) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP; returns the exit code. Raises DeviceError and ConfigurationError."""
     with Signals(TO_ALL) as signals, ExitStack() as resources:
         link = open_link(settings, resources)
+        allow_many()
         changes = resources.enter_context(closing(LinkChanges()))
         serve = _serve_alone if settings.workers == 1 else _serve_in_a_fleet
         serve(settings, link, signals, changes, resources)

@@ -88,6 +88,7 @@ REFUSED = {
     "chunked in two fields": (
         400, POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     "chunked behind a control character": (400, POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n"),
+    "no length in HTTP/1.0": (411, b"POST / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /hidden HTTP/1.1\r\n\r\n"),
     "chunked in HTTP/1.0": (400, b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     # Chunks
     "a space behind the size": (400, CHUNKED + b"5 \r\nabcde\r\n0\r\n\r\n"),

@@ -1,8 +1,11 @@
 """Signals, the service manager, and whom to become."""
 
 import os
+import resource
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -21,6 +24,20 @@ def test_signals_are_read_in_order_and_handlers_come_back() -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
         assert signals.take() == [signal.SIGUSR2, signal.SIGUSR1]
     assert signal.getsignal(signal.SIGUSR1) is before
+
+
+@pytest.mark.parametrize(
+    ("limits", "soft"),
+    [("64:2000", 2000), ("64:", 65536), ("3000:3000", 3000), ("64:100000", 65536)],
+)
+def test_as_many_files_as_may_be(limits: str, soft: int) -> None:
+    code = "import resource; from stack.io.descriptors import allow_many; allow_many()"
+    code += "; print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    if soft == 65536 and resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 100_000:
+        limits, soft = "64:", resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    command = ["prlimit", f"--nofile={limits}", sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout.split()[0]) == soft
 
 
 def test_nohup_means_it() -> None:

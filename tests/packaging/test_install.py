@@ -63,6 +63,7 @@ def test_the_sdist_has_what_a_build_needs(sdist):
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"native/net.h", "native/backend.py", "native/build.py", "native/parse.c", "setup.py", "LICENSE"} <= names
     assert not any(name.endswith((".so", ".o", ".pyc")) for name in names)
+    assert not any(name.startswith("tests/") for name in names), "a few of the tests are worse than none"
 
 
 def test_a_wheel_from_the_sdist_has_the_extension_for_the_stable_abi(sdist, clean_venv, tmp_path):

@@ -12,6 +12,8 @@ CHUNKED: Final = -1
 
 _MAX_LENGTH_DIGITS: Final = 18
 _WATCHED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"})
+# Of HTTP/1.0 (RFC 1945 8.3), where a body without a length could be anything up to the end of the connection.
+_WITH_CONTENT: Final = frozenset({"POST", "PUT", "PATCH"})
 _HOST: Final = re.compile(rb"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
 
@@ -52,22 +54,24 @@ def framing_of(head: Head) -> Framing:
     if host is None and head.minor:
         raise Refusal(400, "A request of HTTP/1.1 has a Host field.")
     return Framing(
-        _body_length(length, codings, head.minor),
+        _body_length(length, codings, head),
         _keeps_alive(connection, head.minor),
         expect is not None and head.minor > 0 and _expects_continue(expect),
     )
 
 
-def _body_length(length: bytes | None, codings: bytes | None, minor: int) -> int:
+def _body_length(length: bytes | None, codings: bytes | None, head: Head) -> int:
     """RFC 9112 6.3."""
     if codings is not None:
         if length is not None:
             raise Refusal(400, "A request has Content-Length or Transfer-Encoding, not both.")
-        if not minor:
+        if not head.minor:
             raise Refusal(400, "HTTP/1.0 has no Transfer-Encoding.")
         check_codings(codings)
         return CHUNKED
     if length is None:
+        if not head.minor and head.method in _WITH_CONTENT:
+            raise Refusal(411, f"In HTTP/1.0 a {head.method} has a Content-Length.")
         return 0
     if not length.isdigit():
         raise Refusal(400, "A Content-Length is a number of octets.")
