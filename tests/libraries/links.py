@@ -7,10 +7,9 @@ namespace, with a TAP between them: one of them on the stack, the other on the k
 
 import asyncio
 import multiprocessing
-import time
 import traceback
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -22,12 +21,9 @@ import pytest
 
 from stack.aio.attached import AttachedStack
 from stack.aio.loop import StackLoop
-from stack.aio.underlay import Poll, VirtualNetwork
-from stack.clock import SECOND, Instant
+from stack.aio.paced import PacedNetwork
 from stack.io.attachment import open_device
 from stack.io.configuration import load
-from stack.io.engine import dispatch
-from stack.virtual.network import Network
 from tests.aio.conftest import CLIENT, SERVER, World
 from tests.kernel.conftest import ADDRESS, HOST_ADDRESS, Namespace
 
@@ -237,36 +233,11 @@ async def _arrival(pipe: Connection) -> None:
     loop.remove_reader(pipe.fileno())
 
 
-class _PacedNetwork(VirtualNetwork):
-    """A virtual network by the machine's clock: for programs that talk to what is outside of it, too."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__(network)
-        self._paced = network
-        self._began = time.monotonic_ns()
-
-    def turn(self, poll: Poll[Any], timeout: float | None) -> Sequence[Any]:
-        """Send what is to be sent, wait for the next thing to happen, and let it."""
-        for host in self.hosts:
-            if dispatch(host, self._paced.now):
-                timeout = 0
-        at = self._paced.settle()
-        if at is not None:
-            left = max(0, at - self._elapsed()) / SECOND
-            timeout = left if timeout is None else min(left, timeout)
-        ready = poll(timeout)
-        self._paced.run(self._elapsed())
-        return ready
-
-    def _elapsed(self) -> Instant:
-        return time.monotonic_ns() - self._began
-
-
 class PacedWorld(World):
     """As World, by the machine's clock."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop.close()
-        self.loop = StackLoop(_PacedNetwork(self.network), {SERVER_NAME: SERVER})  # type: ignore[assignment]
+        self.loop = StackLoop(PacedNetwork(self.network), {SERVER_NAME: SERVER})  # type: ignore[assignment]
         self.loop.set_exception_handler(lambda loop, context: self.errors.append(context))
