@@ -1,7 +1,8 @@
 """Libraries as they come from PyPI. What runs here is theirs; of ours there is only what they are called with.
 
 A scenario is run on every `link`: with both ends on the stack, on two hosts in virtual time, and with the kernel at one
-end, either one, of a TAP in a network namespace. What takes minutes, or a bad network, has the virtual `world` alone.
+end, either one, of a TAP in a network namespace; the stack serves with uvloop, too. What takes minutes, or a bad
+network, has the virtual `world` alone.
 """
 
 import ssl
@@ -56,13 +57,16 @@ def namespace() -> Iterator[Namespace]:
         made.close()
 
 
-_KERNEL_LINKS = [pytest.param(name, marks=pytest.mark.kernel) for name in ("stack-serves", "kernel-serves")]
+_KERNEL_LINKS = [
+    pytest.param(name, marks=pytest.mark.kernel) for name in ("stack-serves", "uvloop-serves", "kernel-serves")
+]
 
 
 def _link(request: pytest.FixtureRequest, world: str) -> Link:
     if request.param == "virtual":
         return VirtualLink(request.getfixturevalue(world))
-    return KernelLink(request.getfixturevalue("namespace"), stack_serves=request.param == "stack-serves")
+    serves, namespace = request.param.removesuffix("-serves"), request.getfixturevalue("namespace")
+    return KernelLink(namespace, stack_serves=serves != "kernel", uvloop=serves == "uvloop")
 
 
 @pytest.fixture

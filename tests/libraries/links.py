@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
@@ -95,11 +95,15 @@ class VirtualLink:
 
 
 class KernelLink:
-    """The stack at one end of a TAP in `namespace`, and the kernel at the other; which serves says `stack_serves`."""
+    """The stack at one end of a TAP in `namespace`, and the kernel at the other; which serves says `stack_serves`.
 
-    def __init__(self, namespace: Namespace, *, stack_serves: bool) -> None:
+    `uvloop`: the stack's loop is on top of it.
+    """
+
+    def __init__(self, namespace: Namespace, *, stack_serves: bool, uvloop: bool = False) -> None:
         self._namespace = namespace
         self._stack_serves = stack_serves
+        self._uvloop = uvloop
         ends = (ADDRESS, HOST_ADDRESS) if stack_serves else (HOST_ADDRESS, ADDRESS)
         self.place = Place(*ends)
 
@@ -117,7 +121,7 @@ class KernelLink:
 
         stack, kernel = (serving, using) if self._stack_serves else (using, serving)
         with (
-            _End(self._namespace, lambda run: _on_stack(place, run), stack, seconds) as of_stack,
+            _End(self._namespace, lambda run: _on_stack(place, run, uvloop=self._uvloop), stack, seconds) as of_stack,
             _End(self._namespace, lambda run: _on_kernel(place, run), kernel, seconds) as of_kernel,
         ):
             of_stack.take()
@@ -173,12 +177,11 @@ class _End:
     def take(self) -> Any:
         """What the process has said. Fails the test where that is a failure, or nothing."""
         __tracebackhide__ = True
-        if not self._pipe.poll(self._seconds + 10):
+        if not wait([self._pipe, self._process.sentinel], self._seconds + 10):
             pytest.fail(f"nothing heard from the process for {self._seconds + 10} s")
-        try:
-            value = self._pipe.recv()
-        except EOFError:
+        if not self._pipe.poll():
             pytest.fail("the process has ended without a word")
+        value = self._pipe.recv()
         if isinstance(value, _Failure):
             pytest.fail(value.text, pytrace=False)
         return value
@@ -204,12 +207,12 @@ def _run(runner: asyncio.Runner, pipe: Connection, main: Main, seconds: float) -
     return outcome
 
 
-def _on_stack(place: Place, run: Callable[[asyncio.Runner], Outcome]) -> Outcome:
+def _on_stack(place: Place, run: Callable[[asyncio.Runner], Outcome], *, uvloop: bool) -> Outcome:
     settings = load({"hosts": f"{SERVER_NAME}={place.server}"}, None, "")
     with ExitStack() as resources:
         queues, kernel = open_device(settings, resources)
         stack = AttachedStack(settings, queues[0], kernel, resources)
-        with asyncio.Runner(loop_factory=stack.new_loop) as runner:
+        with asyncio.Runner(loop_factory=stack.new_uvloop if uvloop else stack.new_loop) as runner:
             outcome = run(runner)
         outcome.counters = dict(stack.host.counters)
         return outcome

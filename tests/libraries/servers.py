@@ -1,6 +1,7 @@
 """The servers that scenarios start: asynchronous context managers, whose value is what the client has to know."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ import hypercorn.asyncio
 import hypercorn.config
 import uvicorn
 from aiohttp import web
+from hypercorn.asyncio.udp_server import UDPServer
 
 from .applications import Asgi, aiohttp_application, asgi
 from .links import Place
@@ -55,8 +57,9 @@ async def hypercorn_serves(place: Place, **options: Any) -> AsyncIterator[int]:
     finally:
         over.set()
         await task
-        for sock in sockets.quic_sockets:  # which it leaves open
-            asyncio.get_running_loop()._transports[sock.fileno()].abort()  # type: ignore[attr-defined]
+        for each in gc.get_objects():
+            if type(each) is UDPServer:  # for QUIC: its transport hypercorn leaves open
+                each.transport.close()
 
 
 @asynccontextmanager
