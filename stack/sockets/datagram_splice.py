@@ -79,9 +79,7 @@ class DatagramSplice(Splice):
         super().start()
         self.want(select.EPOLLIN)
 
-    def _go(self, events: int) -> None:
-        if self.number not in self.net.splices:
-            return
+    def _go(self) -> None:
         self._carry_down()
         self._carry_up()
         if self.has_hung_up:

@@ -166,7 +166,10 @@ class Driver:
                 while self._calls:
                     self._calls.popleft()()
             elif fileno in self._watched:
-                self._watched[fileno](events)
+                try:
+                    self._watched[fileno](events)
+                except Exception:
+                    logger.exception("what was to be done about a file descriptor has failed; going on")
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -56,6 +56,8 @@ class Net:
         """File descriptors that are spliced to the stack, by their numbers; changed by the hosts' thread alone."""
         self.unconnected: set[int] = set()
         """The numbers of those of TCP that are bound, or listen."""
+        self.starved: list[Splice] = []
+        """Listeners for whose connections there are no file descriptors."""
         self.failures: dict[int, int] = {}
         """The errno of those of them that have failed, until somebody has been told."""
         self._hosts_entries = names

@@ -15,6 +15,7 @@ it is between. So nothing has to be remembered about file descriptors, which com
 import _socket
 import errno
 import itertools
+import logging
 import os
 import select
 import socket
@@ -37,12 +38,14 @@ _token = os.urandom(6).hex()  # the abstract space is that of all programs in th
 
 Address = tuple[str, int]
 
+logger = logging.getLogger(__name__)
+
 
 class Splice:
     """Our end `sock` of a pair; `app` is the program's, which is closed once it has been handed over.
 
-    `number` is what the name of the program's end begins with. Of a subclass, _go(events) does the work: in the hosts'
-    thread, whenever the bell has rung or the program's side is ready.
+    `number` is what the name of the program's end begins with. A subclass does the work in _go(): in the hosts' thread,
+    whenever the bell has rung or the program's side is ready.
     """
 
     def __init__(self, net: "Net", kind: int) -> None:
@@ -50,7 +53,7 @@ class Splice:
         self.number = next(_numbers)
         self.sock, self.app = _socket.socketpair(socket.AF_UNIX, kind)  # whose methods nobody replaces
         self.sock.setblocking(False)
-        self.bell: Bell = net.driver.bell(lambda: self._go(0))
+        self.bell: Bell = net.driver.bell(self._go_on)
         self.failure: OSError | None = None
         self.has_hung_up = False
         self.kernel: _socket.socket | None = None
@@ -128,6 +131,8 @@ class Splice:
         self.sock.close()
         self.forget_kernel()
         self._close()
+        while self.net.starved:  # there are two file descriptors again
+            self.net.starved.pop().bell.ring()
 
     def forget_kernel(self) -> None:
         """It will not be needed again."""
@@ -154,6 +159,14 @@ class Splice:
             finally:
                 copy.close()
 
+    def _go_on(self) -> None:
+        if self.number in self.net.splices:
+            try:
+                self._go()
+            except Exception:
+                logger.exception("splice %d has failed", self.number)
+                self.end(OSError(errno.EIO, os.strerror(errno.EIO)))
+
     # What the program asks
 
     def sockname(self) -> Address:
@@ -178,7 +191,7 @@ class Splice:
         """The stack's side."""
         raise NotImplementedError
 
-    def _go(self, events: int) -> None:
+    def _go(self) -> None:
         """Do what can be done now."""
         raise NotImplementedError
 

@@ -13,7 +13,7 @@ from stack.addresses import Ipv4Address, ipv4, show_ipv4
 from stack.aio.faces import SocketFace
 from stack.host import Host
 from stack.octets import Octets
-from stack.sockets.splice import Address, Splice
+from stack.sockets.splice import Address, Splice, logger
 from stack.sockets.stream import Stream, error_of
 from stack.transport.tcp.connection import Connection
 
@@ -95,9 +95,7 @@ class StreamSplice(Splice):
 
     # The work
 
-    def _go(self, events: int) -> None:
-        if self.number not in self.net.splices:
-            return
+    def _go(self) -> None:
         if self.is_listening:
             self._pass_on()
         elif self.stream.is_connection:
@@ -193,6 +191,10 @@ class StreamSplice(Splice):
             except BlockingIOError:
                 self.want(0)
                 return
+            except OSError as error:
+                logger.error("a connection waits to be accepted: no file descriptor for it: %s", error.strerror)
+                self.net.starved.append(self)
+                return
             rights = array.array("i", [splice.app.fileno()])
             try:
                 self.sock.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], socket.MSG_NOSIGNAL)
@@ -207,8 +209,11 @@ class StreamSplice(Splice):
         self.end()
 
     def _next_parcel(self) -> "tuple[StreamSplice, bytes]":
-        host, connection = self.stream.accept()
+        """The next connection, on a splice of its own. Raises OSError, and then takes none."""
+        if not self.stream.is_readable():
+            raise error_of(errno.EAGAIN)
         splice = StreamSplice(self.net)
+        host, connection = self.stream.accept()
         splice.adopt(host, connection, self.stream.face)
         splice.start()
         (own, own_port), (peer, port) = splice.stream.sockname(), splice.stream.peername()

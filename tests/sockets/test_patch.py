@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from stack.sockets import Net, patch
+from stack.sockets.stream_splice import StreamSplice
 
 from .conftest import CLIENT, LATE, NOBODY, SERVER, SOON, Paced, in_thread
 
@@ -91,7 +92,7 @@ def test_one_who_does_not_read_makes_the_other_wait(paced: Paced, pair: Pair) ->
     room = 64 << 20
     with pytest.raises(TimeoutError):
         client.sendall(bytes(room))
-    assert paced.client.buffered < room and select.select([], [client], [], 0)[1] == []
+    assert paced.client.buffered < room
     received = in_thread(lambda: len(receive_all(server)))
     client.settimeout(LATE)
     client.sendall(BIG)
@@ -139,6 +140,23 @@ def test_a_reset_after_the_end_of_what_was_sent(pair: Pair) -> None:
     server.close()
     with pytest.raises(ConnectionResetError):
         client.recv(1)
+
+
+def test_a_reset_does_not_touch_who_has_the_number_now(pair: Pair) -> None:
+    client, server = pair
+    number = client.fileno()
+    one, other = socket.socketpair()
+    with client.dup() as copy, one, other:
+        client.close()
+        os.dup2(one.fileno(), number)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_0)
+        server.close()
+        with pytest.raises(ConnectionResetError):
+            copy.recv(1)
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.recv(1)
+        os.close(number)
 
 
 def test_what_was_sent_is_read_before_the_reset(pair: Pair) -> None:
@@ -278,6 +296,47 @@ def test_the_stack_ends_while_a_program_waits(paced: Paced, pair: Pair) -> None:
     assert caught.value.errno == errno.ENETDOWN
 
 
+def test_no_file_descriptors_for_a_connection(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: int) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    first = socket.create_connection((SERVER, 80), LATE)
+    accepted, _ = listener.accept()
+    client = socket.socket()
+    client.settimeout(LATE)
+    client.bind((CLIENT, 0))  # its splice is made here
+    with monkeypatch.context() as patches:
+        patches.setattr("_socket.socketpair", refuse)
+        client.connect((SERVER, 80))
+        while not caplog.records:
+            continue
+    first.close()  # now there are some
+    accepted.close()
+    with client, listener.accept()[0] as server:
+        server.sendall(b"x")
+        assert client.recv(1) == b"x"
+    assert "a connection waits to be accepted: no file descriptor" in caplog.text
+
+
+def test_a_splice_that_fails_takes_nothing_with_it(
+    pair: Pair, listener: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: StreamSplice) -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(StreamSplice, "_carry", fail)
+        pair[0].sendall(b"x")
+        with pytest.raises(OSError) as caught:
+            pair[0].recv(1)
+        assert caught.value.errno == errno.EIO and "has failed" in caplog.text
+    with socket.create_connection((SERVER, 80), LATE) as client, listener.accept()[0] as server:
+        client.sendall(b"x")
+        assert server.recv(1) == b"x"
+
+
 # Whose it is
 
 
@@ -407,6 +466,30 @@ def test_a_child_has_what_it_inherits_and_no_stack(listener: socket.socket, pair
         assert receive_all(other) == repr((True, (SERVER, 80))).encode()
     assert receive_all(client) == str(errno.ENETDOWN).encode()
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_child_holds_nothing_of_the_stacks(pair: Pair) -> None:
+    client, server = pair
+    ready, stop = socket.socketpair(), socket.socketpair()
+    child = os.fork()
+    if not child:
+        try:
+            for each in (client, server, ready[0], stop[0]):
+                each.close()
+            ready[1].send(b"x")
+            stop[1].recv(1)
+        finally:
+            os._exit(0)
+    with ready[0], ready[1], stop[0], stop[1]:
+        ready[1].close()
+        assert ready[0].recv(1) == b"x"
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_0)
+        server.close()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        stop[1].close()
+        stop[0].close()
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_tls(listener: socket.socket, tmp_path: Path) -> None:
