@@ -82,3 +82,15 @@ def test_of_two_conflicts_within_ten_seconds_one_is_answered():
         lab.arps.clear()
         claimed(lab)
         assert [(packet.sender_address, packet.target_address) for _, _, packet in lab.arps] == [(US, US)] * defended
+
+
+@pytest.mark.req("1122-2.3.2.2-1")
+def test_of_what_waits_for_a_neighbour_the_latest_are_kept():
+    lab = Lab()
+    lab.silent.add(PEER)
+    room = lab.host.config.arp.queue_length
+    for sequence in range(room + 10):
+        lab.host.ping(PEER, 7, sequence, b"", lab.now)
+    sent = lab.arp(arp.REPLY, target_mac=OUR_MAC, dst=OUR_MAC)
+    assert [each.icmp.rest & 0xFFFF for each in sent] == list(range(10, room + 10))
+    assert lab.counters["ArpQueueDrops"] == 10

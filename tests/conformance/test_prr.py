@@ -29,7 +29,7 @@ class Model:
         self.flight = flight
         self.delivered = self.out = 0
         self.recover_fs = None
-        self.una = self.sacked = 0
+        self.una, self.sacked = flight.info.acknowledged, flight.info.sacked
         self.checked = 0
         self.entered = False
 
@@ -95,6 +95,15 @@ def check_against_model(flight, lost):
 def test_every_acknowledgment_of_a_recovery_lets_out_what_the_formulas_say(holes):
     model = check_against_model(large(), losing(*holes))
     assert model.checked >= SIZE - len(holes) - 3
+
+
+@pytest.mark.req("9937-1")
+def test_a_second_recovery_begins_with_nothing_delivered_and_nothing_sent():
+    flight = large()
+    check_against_model(flight, losing(0, 2))
+    second = max(number for _, number in flight.log) + 3
+    model = check_against_model(flight, losing(second, second + 2))
+    assert model.checked >= 3
 
 
 @pytest.mark.req("9937-1", "9937-14", "8985-27")
