@@ -51,6 +51,7 @@ def test_nohup_means_it() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.usefixtures("heeds_sighup")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_program_ends_through_every_finally(number: int) -> None:
     before = signal.getsignal(number)
@@ -60,6 +61,7 @@ def test_a_program_ends_through_every_finally(number: int) -> None:
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.usefixtures("heeds_sighup")
 def test_a_child_heeds_no_signals_and_tells_the_parent_of_none() -> None:
     with Signals(TO_ALL) as signals:
         child = fork()

@@ -246,6 +246,13 @@ def serve_either_way(serve: Serve, request: pytest.FixtureRequest) -> Serve:
 
 
 @pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """As pytest's, but not below a directory that is shut to other users whenever another pytest begins."""
+    with tempfile.TemporaryDirectory(prefix="tapstack-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
 def as_nobody(tmp_path: Path) -> list[str]:
     """How Python is called as another user, to whom `tmp_path` is opened; skips where that user can run none."""
     if os.geteuid() != 0 or Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.kernel.conftest import ADDRESS, HOST_ADDRESS, NOBODY, ROOT, URL, Namespace, Serve, wait_for
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("heeds_sighup")]
 
 
 def fails(namespace: Namespace, *arguments: str, code: int, prefix: Sequence[str] = (sys.executable,)) -> str:
