@@ -26,7 +26,7 @@ setup_as_owner() {
     fi
 }
 
-# Prints the path of a Python from 3.11 on; $PYTHON, if set, is taken instead of searching.
+# Prints the path of Python 3.11 or newer; $PYTHON, if set, is taken instead of searching.
 setup_find_python() {
     local candidate
     for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
@@ -37,7 +37,7 @@ if sys.version_info < (3, 11):
 print(sys.executable)' 2>/dev/null && return
     done
     if [[ -n ${PYTHON:-} ]]; then
-        setup_fail "PYTHON=$PYTHON is not a Python from 3.11 on"
+        setup_fail "PYTHON=$PYTHON is not Python 3.11 or newer"
     fi
     setup_fail "Python 3.11 or newer is needed, and this machine has $(python3 --version 2>/dev/null || echo none)." \
         "On Debian 12, Ubuntu 24.04 and later:  sudo apt-get install python3 python3-dev python3-venv gcc libc6-dev"

@@ -39,6 +39,9 @@ class LinkProfile:
         check_probabilities(self, "duplication", "reordering", "corruption")
         if not isinstance(self.loss, GilbertElliott):
             check_probabilities(self, "loss")
+        for name in ("delay", "jitter", "reordering_delay"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"{name} is a duration in nanoseconds, not {getattr(self, name)}")
         if self.rate is not None and self.rate <= 0:
             raise ConfigurationError(f"a rate is a positive number of bits a second, not {self.rate}")
 

@@ -110,7 +110,9 @@ class Network:
         self._order = 0
 
     def add(self, node: _AnyNode) -> _AnyNode:
-        """Put `node` into the network; returns it."""
+        """Put `node` into the network; returns it. Raises ConfigurationError."""
+        if node in self._stations:
+            raise ConfigurationError("the node is in the network already")
         station = self._stations[node] = _Station(node)
         self._settle(station)
         return node
@@ -123,10 +125,19 @@ class Network:
         backward: LinkProfile | None = None,
         ports: tuple[int, int] = (0, 0),
     ) -> Link:
-        """Join two interfaces; `backward` is the way from `other` to `one` where that is not like `profile`."""
+        """Join two interfaces; `backward` is the way from `other` to `one` where that is not like `profile`.
+
+        Raises ConfigurationError.
+        """
         profile = profile or LinkProfile()
+        if one not in self._stations or other not in self._stations:
+            raise ConfigurationError("a node has to be added to the network before it is connected")
         ends = (self._stations[one], self._stations[other])
+        if ends[0] is ends[1] and ports[0] == ports[1]:
+            raise ConfigurationError(f"port {ports[0]} cannot be connected to itself")
         for station, port in zip(ends, ports, strict=True):
+            if port not in station.ports:
+                raise ConfigurationError(f"there is no port {port}: the node has {len(station.ports)}, from 0 on")
             if port in station.cables:
                 raise ConfigurationError(f"port {port} is connected already: an interface has one cable")
         link = Link(self._channel(profile), self._channel(backward or profile))

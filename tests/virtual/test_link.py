@@ -184,7 +184,17 @@ def test_very_many_frames_at_once_come_in_batches():
 
 
 @pytest.mark.parametrize(
-    "fields", [{"loss": 1.5}, {"corruption": -0.1}, {"duplication": 2}, {"reordering": -1}, {"rate": 0}]
+    "fields",
+    [
+        {"loss": 1.5},
+        {"corruption": -0.1},
+        {"duplication": 2},
+        {"reordering": -1},
+        {"rate": 0},
+        {"delay": -1},
+        {"jitter": -1},
+        {"reordering_delay": -1},
+    ],
 )
 def test_an_impossible_profile_is_refused(fields):
     with pytest.raises(ConfigurationError, match=next(iter(fields))):

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from stack.addresses import ipv4
 from stack.clock import MILLISECOND, SECOND
 from stack.config import ArpConfig
+from stack.errors import ConfigurationError
 from stack.events import END_OF_STREAM
+from stack.link.switch import Switch
 from stack.transport.tcp.states import State
 from stack.virtual.link import LinkProfile
 from stack.virtual.network import Network, Stuck
@@ -41,6 +43,23 @@ def test_an_hour_of_an_idle_connection_costs_next_to_nothing():
     assert network.now == 3 * 3600 * SECOND
     assert client.counters["TcpExtTCPKeepAlive"] >= 1
     assert steps < 200
+
+
+def test_what_cannot_be_connected():
+    network, client, server, _ = two_hosts()
+    stranger, switch = make_host(3), network.add(Switch(2))
+    for one, other, ports, why in (
+        (client, stranger, (0, 0), "has to be added"),
+        (switch, client, (2, 0), "there is no port 2: the node has 2"),
+        (switch, client, (-1, 0), "there is no port -1"),
+        (switch, server, (0, 0), "one cable"),
+        (switch, switch, (1, 1), "cannot be connected to itself"),
+    ):
+        with pytest.raises(ConfigurationError, match=why):
+            network.connect(one, other, ports=ports)
+    network.connect(switch, switch, ports=(0, 1))  # nothing was left half-connected by those that failed
+    with pytest.raises(ConfigurationError, match="in the network already"):
+        network.add(client)
 
 
 @settings(max_examples=examples(25))
