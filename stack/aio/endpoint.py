@@ -13,6 +13,7 @@ import asyncio
 import errno
 import functools
 import socket
+import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ class DatagramCalls(_Base):
 
     _territory: Territory
     _now: Callable[[], Instant]
+    _with_ports: "weakref.WeakSet[Any]"
+    """Servers and outlets: what has ports of the hosts'."""
 
     async def create_datagram_endpoint(  # type: ignore[override]
         self,
@@ -162,6 +165,7 @@ class DatagramCalls(_Base):
         self, factory: _Factory, outlet: Outlet, sockname: Address, peername: Address | None, broadcast: bool
     ) -> _Made:
         waiter = self.create_future()
+        self._with_ports.add(outlet)
         try:
             protocol = factory()
         except BaseException:

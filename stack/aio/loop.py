@@ -8,6 +8,7 @@ routes lead: where the stack cannot do what is asked, the call fails.
 import asyncio
 import errno
 import socket
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -47,12 +48,15 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, FileCalls, _Base):
         if dns_servers:
             self._ask_servers(dns_servers)
         self._stand_ins = StandIns(underlay.now)
+        self._with_ports = weakref.WeakSet()
 
     def close(self) -> None:
-        """Let what was closed be delivered, end the rest, let go of the devices."""
+        """Let what was closed be delivered, end the rest, let go of its ports, and of the devices."""
         if self.is_running() or self.is_closed():
             super().close()  # which complains, or has nothing to do
             return
+        for each in list(self._with_ports):
+            each.close()  # the host may live longer than the loop
         try:
             self._underlay.close()
         finally:
@@ -93,6 +97,7 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, FileCalls, _Base):
 
         listeners = self._listen(places, int(port or 0), options.get("backlog") or 100)
         server = Server(self, listeners, make_transport, self._now, bound)
+        self._with_ports.add(server)
         if options.get("start_serving", True):
             await server.start_serving()
         return server

@@ -60,3 +60,16 @@ def test_afterwards_everything_is_as_it_was(world: World, how: Callable[..., obj
     with installed(lambda: VirtualLoop(world.network)):
         pass
     assert how(main) is not VirtualLoop
+
+
+def test_a_loop_that_is_closed_lets_go_of_its_ports(world: World) -> None:
+    """As the kernel does, whose sockets do not outlive the loop."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.start_server(lambda reader, writer: writer.close(), SERVER, 80)
+        await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=(SERVER, 53))
+
+    with installed(lambda: VirtualLoop(world.network)):
+        for _ in range(2):
+            asyncio.run(main())
