@@ -23,7 +23,7 @@ int net_merge(const struct ring *ring, struct record *run, const struct record *
         run->has_ts != next->has_ts || run->ts_val != next->ts_val || run->ts_ecr != next->ts_ecr)
         return 0;
     if (run->options_length || next->options_length || !run->payload_length || !next->payload_length ||
-        run->payload_length + next->payload_length > MERGED_MAXIMUM)
+        !run->payload_start || !next->payload_start || run->payload_length + next->payload_length > MERGED_MAXIMUM)
         return 0;
     memmove(ring->buffer + run->payload_start + run->payload_length, ring->buffer + next->payload_start,
             next->payload_length);

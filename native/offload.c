@@ -27,6 +27,21 @@ void net_complete_checksum(uint8_t *frame, size_t length, size_t start, size_t o
     frame[start + offset + 1] = (uint8_t)sum;
 }
 
+int net_is_partial_tcp(const struct virtio_header *header)
+{
+    return (header->flags & NEEDS_CHECKSUM) && header->csum_start == TCP_AT && header->csum_offset == TCP_CHECKSUM;
+}
+
+void net_place_text(const struct ring *ring, uint32_t index)
+{
+    const uint32_t text = ring->text_lengths[index];
+
+    if (!text)
+        return;
+    memcpy(ring->buffer + ring->starts[index] + ring->lengths[index] - text, ring->texts[index], text);
+    ring->text_lengths[index] = 0;
+}
+
 void net_complete_tcp(const struct ring *ring, uint32_t index)
 {
     if (ring->checksums[index] != CHECKSUM_PARTIAL)
@@ -40,11 +55,10 @@ void net_take_virtio_header(const struct ring *ring, uint32_t index, const struc
 {
     if ((header->gso_type & ~GSO_ECN) == GSO_TCPV4)
         ring->gso_sizes[index] = header->gso_size;
-    if (header->flags & NEEDS_CHECKSUM) {
-        if (header->csum_start == TCP_AT && header->csum_offset == TCP_CHECKSUM)
-            ring->checksums[index] = CHECKSUM_PARTIAL;
-        else
-            net_complete_checksum(frame, length, header->csum_start, header->csum_offset);
+    if (net_is_partial_tcp(header)) {
+        ring->checksums[index] = CHECKSUM_PARTIAL;
+    } else if (header->flags & NEEDS_CHECKSUM) {
+        net_complete_checksum(frame, length, header->csum_start, header->csum_offset);
     } else if (header->flags & DATA_VALID) {
         ring->checksums[index] = CHECKSUM_VALID;
     }

@@ -16,6 +16,12 @@ struct virtio_header {
     uint16_t csum_offset;
 };
 
+/* Whether `header` is that of a TCP segment (without options of IPv4) whose checksum is partial. */
+int net_is_partial_tcp(const struct virtio_header *header);
+
+/* Put the text of frame `index` in its place. */
+void net_place_text(const struct ring *ring, uint32_t index);
+
 /* Note down what `header` says of frame `index`; a partial checksum that is not a plain segment's is completed. */
 void net_take_virtio_header(const struct ring *ring, uint32_t index, const struct virtio_header *header, uint8_t *frame,
                             size_t length);

@@ -90,6 +90,18 @@ static int parse_plain(const struct ring *ring, uint32_t index, const uint8_t *m
     return 1;
 }
 
+/* Whether the text that frame `index` has elsewhere is all that a plain segment carries, and nothing is to be summed up:
+ * then it need not be in its place. */
+static int stays_apart(const struct ring *ring, uint32_t index)
+{
+    const uint8_t *const tcp = ring->buffer + ring->starts[index] + ETHERNET + IPV4;
+    const uint32_t headers = ring->lengths[index] - ring->text_lengths[index];
+
+    return ring->checksums[index] != CHECKSUM_FULL && headers >= ETHERNET + IPV4 + TCP &&
+           headers == ETHERNET + IPV4 + (uint32_t)(tcp[12] >> 4) * 4u &&
+           get16(tcp - IPV4 + 2) == ring->lengths[index] - ETHERNET;
+}
+
 uint32_t net_parse_tcp(const struct ring *ring, uint32_t count, const uint8_t *mac, struct record *records)
 {
     uint32_t filled = 0;
@@ -98,10 +110,16 @@ uint32_t net_parse_tcp(const struct ring *ring, uint32_t count, const uint8_t *m
         struct record *const record = records + filled;
         memset(record, 0, sizeof *record);
         record->index = i;
-        if (parse_plain(ring, i, mac, record))
+        if (ring->text_lengths[i] && !stays_apart(ring, i))
+            net_place_text(ring, i);
+        if (parse_plain(ring, i, mac, record)) {
             record->kind = KIND_TCP;
-        else
+            if (ring->text_lengths[i])
+                record->payload_start = 0;
+        } else {
+            net_place_text(ring, i);
             net_complete_tcp(ring, i);
+        }
         if (filled == 0 || !net_merge(ring, record - 1, record))
             filled++;
     }

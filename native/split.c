@@ -67,7 +67,7 @@ static void finish(uint8_t *frame, uint32_t tcp_length, uint32_t offload)
 int64_t net_emit_tcp(const struct ring *ring, uint32_t count, uint32_t used, const uint8_t *header_template,
                      size_t template_length, uint32_t seq, uint32_t ack, uint32_t flags, uint32_t window,
                      const uint8_t *options, size_t options_length, const uint8_t *payload, size_t payload_length,
-                     size_t mss)
+                     size_t mss, int stays_there)
 {
     const size_t headers = ETHERNET + IPV4 + TCP + options_length;
     size_t sent = 0;
@@ -75,7 +75,7 @@ int64_t net_emit_tcp(const struct ring *ring, uint32_t count, uint32_t used, con
     if (payload_length == 0)
         mss = 1; /* of no meaning then; a SYN's is what it announces, which leaves no room for the options */
     if (template_length != TEMPLATE || options_length > OPTIONS_MAXIMUM || options_length % 4 || mss == 0 ||
-        mss > DATAGRAM_MAXIMUM - IPV4 - TCP - options_length)
+        mss > DATAGRAM_MAXIMUM - IPV4 - TCP - options_length || (stays_there && !ring->offload))
         return -EINVAL;
     const size_t most = text_of_frame(ring, options_length, mss);
     for (;;) {
@@ -101,7 +101,7 @@ int64_t net_emit_tcp(const struct ring *ring, uint32_t count, uint32_t used, con
         put16(tcp + 14, window);
         if (options_length)
             memcpy(tcp + TCP, options, options_length);
-        if (text)
+        if (text && !stays_there)
             memcpy(frame + headers, payload + sent, text);
         finish(frame, (uint32_t)(length - ETHERNET - IPV4), ring->offload);
 
@@ -109,6 +109,7 @@ int64_t net_emit_tcp(const struct ring *ring, uint32_t count, uint32_t used, con
         ring->lengths[count] = (uint32_t)length;
         ring->gso_sizes[count] = text > mss ? (uint32_t)mss : 0;
         ring->checksums[count] = ring->offload ? CHECKSUM_PARTIAL : CHECKSUM_FULL;
+        ring->text_lengths[count] = stays_there ? (uint32_t)text : 0;
         count++;
         used += ((uint32_t)length + ALIGNMENT - 1u) & ~(ALIGNMENT - 1u);
         sent += text;

@@ -344,7 +344,7 @@ class Host:
             _, _, segments, src, dst, src_port, dst_port, seq, ack, flags, window, tos, has_ts, ts_val, ts_ecr,
             options_start, options_length, start, length,
         ) = record  # fmt: skip
-        payload = ring.view[start : start + length] if length else b""
+        payload: Octets = (ring.view[start : start + length] if start else ring.texts[record[1]]) if length else b""
         connection = self._tcp.find((dst, dst_port, src, src_port)) if has_ts else None
         if connection is not None and expected.take(
             connection, flags, seq, ack, window, tos, ts_val, payload, segments, now

@@ -15,6 +15,7 @@
 #define ROUNDS 60000u
 #define FRAMES 16u
 #define MAX_FRAME 200u
+#define LONGEST 40000u
 
 static uint64_t state = 0x9E3779B97F4A7C15u;
 
@@ -73,6 +74,10 @@ static void open_ring(struct ring *ring, uint32_t capacity, uint32_t offload)
     ring->lengths = take(FRAMES * sizeof(uint32_t));
     ring->gso_sizes = take(FRAMES * sizeof(uint32_t));
     ring->checksums = take(FRAMES * sizeof(uint32_t));
+    ring->text_lengths = take(FRAMES * sizeof(uint32_t));
+    ring->texts = take(FRAMES * sizeof(uint8_t *));
+    ring->spares = NULL;
+    ring->spare_count = ring->spare_length = 0;
 }
 
 static void close_ring(struct ring *ring)
@@ -82,6 +87,8 @@ static void close_ring(struct ring *ring)
     free(ring->lengths);
     free(ring->gso_sizes);
     free(ring->checksums);
+    free(ring->text_lengths);
+    free(ring->texts);
 }
 
 static uint32_t frames_of(const struct ring *ring, int64_t sent, size_t options_length, size_t mss)
@@ -90,6 +97,15 @@ static uint32_t frames_of(const struct ring *ring, int64_t sent, size_t options_
     if (ring->offload && MAX_FRAME - 54 - options_length >= mss)
         most = (MAX_FRAME - 54 - options_length) / mss * mss;
     return sent > 0 ? (uint32_t)(((size_t)sent + most - 1) / most) : 1;
+}
+
+/* What the caller of net_emit_tcp has to do for frames whose text stays where it is. */
+static void point(const struct ring *ring, uint32_t first, uint32_t frames, const uint8_t *text)
+{
+    for (uint32_t i = first; i < first + frames; i++) {
+        ring->texts[i] = text;
+        text += ring->text_lengths[i];
+    }
 }
 
 /* Spoils some octets and what the ring says of some frames. */
@@ -104,7 +120,7 @@ static void spoil(const struct ring *ring, uint32_t count, uint32_t used)
         ring->checksums[index] = rnd(3);
         ring->gso_sizes[index] = rnd(rnd(2) ? 3 : 65536);
         if (!rnd(4))
-            ring->lengths[index] = rnd(ring->lengths[index] + 1);
+            ring->lengths[index] = ring->text_lengths[index] + rnd(ring->lengths[index] - ring->text_lengths[index] + 1);
     }
 }
 
@@ -119,6 +135,8 @@ static void try_segments(void)
     uint32_t count = 0;
     uint32_t used = 0;
     uint32_t seq = 0xFFFFFF00u;
+    uint8_t *texts[FRAMES];
+    uint32_t text_count = 0;
     open_ring(&ring, 200 + rnd(FRAMES * MAX_FRAME), rnd(2));
 
     while (count < FRAMES) {
@@ -127,13 +145,21 @@ static void try_segments(void)
         const size_t options = rnd(2) ? 12 : 4 * rnd(4);
         uint8_t *const text = take(length);
         memset(text, (int)rnd(256), length);
+        const int stays = ring.offload && rnd(2);
         const int64_t sent = net_emit_tcp(&ring, count, used, header, sizeof header, seq, 1, rnd(3) ? 16 : rnd(256),
-                                          rnd(65536), timestamps, options, text, length, mss);
-        free(text);
-        if (sent < 0)
+                                          rnd(65536), timestamps, options, text, length, mss, stays);
+        if (sent < 0) {
+            free(text);
             break;
+        }
         require((size_t)sent <= length, "more emitted than given");
-        count += frames_of(&ring, sent, options, mss);
+        const uint32_t frames = frames_of(&ring, sent, options, mss);
+        point(&ring, count, frames, text);
+        if (!stays)
+            free(text);
+        else
+            texts[text_count++] = text;
+        count += frames;
         used = (ring.starts[count - 1] + ring.lengths[count - 1] + 7u) & ~7u;
         if (rnd(4))
             seq += (uint32_t)sent;
@@ -142,8 +168,13 @@ static void try_segments(void)
     const uint32_t found = net_parse_tcp(&ring, count, header, records);
     require(found <= count, "more records than frames");
     for (uint32_t i = 0; i < found; i++)
+        require(records[i].payload_start || records[i].payload_length == ring.text_lengths[records[i].index],
+                "a payload elsewhere that is another one");
+    for (uint32_t i = 0; i < found; i++)
         require(records[i].payload_start + records[i].payload_length <= ring.capacity, "a payload outside of the ring");
     close_ring(&ring);
+    while (text_count)
+        free(texts[--text_count]);
 }
 
 static void try_reassembly(void)
@@ -242,6 +273,57 @@ static void try_virtio_headers(int ends[2])
     free(octets);
 }
 
+/* Long frames into spares of any length, to the very end of each: what lies apart, and what lies in place, is the frame. */
+static void try_spares(int ends[2])
+{
+    static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
+    struct ring ring;
+    struct record records[2];
+    const uint32_t length = 66 + rnd(LONGEST - 66);
+    uint8_t *const octets = take(sizeof(struct virtio_header) + length);
+    uint8_t *const frame = octets + sizeof(struct virtio_header);
+    const struct virtio_header header = {.flags = 1, .gso_type = 1, .gso_size = 1000, .csum_start = 34, .csum_offset = 16};
+    static const uint8_t start[16] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0};
+
+    memcpy(octets, &header, sizeof header);
+    memset(frame, (int)rnd(256), length);
+    memcpy(frame, start, sizeof start);
+    frame[16] = (uint8_t)((length - 14) >> 8);
+    frame[17] = (uint8_t)(length - 14);
+    frame[20] = frame[21] = 0;
+    frame[23] = 6;
+    frame[46] = (uint8_t)((rnd(4) ? 8 : rnd(16)) << 4);
+    frame[24] = frame[25] = 0;
+    const uint16_t sum = net_checksum(frame + 14, 20, 0);
+    frame[24] = (uint8_t)(sum >> 8);
+    frame[25] = (uint8_t)sum;
+    open_ring(&ring, 2 * (LONGEST + 8), 1);
+    ring.max_frame = LONGEST;
+    ring.max_frames = 2;
+    uint8_t *spare = NULL;
+    ring.spare_count = 1;
+    ring.spare_length = rnd(4) ? rnd(LONGEST - 66) + 1 : length - 66 + rnd(2);
+    spare = take(ring.spare_length);
+    ring.spares = &spare;
+    for (int i = 0; i < 2; i++)
+        require(write(ends[0], octets, sizeof header + length) > 0, "cannot write to a socket");
+    require(net_read_frames(ends[1], &ring, 0, 0) == 2, "two frames were not read");
+    require(!(ring.text_lengths[0] && ring.text_lengths[1]), "one spare has two texts");
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint32_t apart = ring.text_lengths[i];
+        require(memcmp(ring.buffer + ring.starts[i], frame, length - apart) == 0, "a frame differs");
+        require(!apart || memcmp(spare, frame + length - apart, apart) == 0, "a text differs");
+        ring.texts[i] = spare;
+    }
+    require(net_parse_tcp(&ring, 2, mac, records) > 0, "no record of a frame");
+    require(net_write_frames(ends[1], &ring, 2) == 2, "frames were not written");
+    for (int i = 0; i < 2; i++)
+        require(read(ends[0], octets, sizeof header + length) > 0, "cannot read from a socket");
+    free(spare);
+    close_ring(&ring);
+    free(octets);
+}
+
 static void try_sockets(void)
 {
     int ends[2];
@@ -249,6 +331,8 @@ static void try_sockets(void)
         abort();
     for (uint32_t i = 0; i < ROUNDS; i++)
         try_virtio_headers(ends);
+    for (uint32_t i = 0; i < ROUNDS / 10; i++)
+        try_spares(ends);
     close(ends[0]);
     close(ends[1]);
 }

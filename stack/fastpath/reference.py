@@ -35,7 +35,8 @@ Record: TypeAlias = tuple[
     int, int, int, Ipv4Address, Ipv4Address, int, int, int, int, int, int, int, int, int, int, int, int, int, int
 ]  # fmt: skip
 """kind, index, segments, src, dst, src_port, dst_port, seq, ack, flags, window, tos, has_ts, ts_val, ts_ecr,
-options_start, options_length, payload_start, payload_length; the starts are positions in the ring's buffer."""
+options_start, options_length, payload_start, payload_length; the starts are positions in the ring's buffer, and a
+payload_start of 0 with a payload says that it is ring.texts[index]."""
 
 _TCP_HEADER: Final = struct.Struct("!HHIIBBHHH")
 _TIMESTAMPS: Final = struct.Struct("!4sII")

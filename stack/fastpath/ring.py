@@ -6,6 +6,10 @@ frame. A ring is filled, handed over, read and cleared by its owner; it never wr
 Offload. A link that cuts and sums for us takes and hands over super-frames: one TCP segment in the longest IP datagram
 there can be, which stands for many of `gso_sizes[i]` octets of text each (0: it is none, and stands for itself). Their
 checksum, and that of other segments, may be left out, as `checksums[i]` says.
+
+Text that stays where it is. The C fastpath leaves the long text of a super-frame where the application has written it,
+or has it read into octets that the application will get: the end of frame i is then `texts[i]`, of text_lengths[i]
+octets, and its place in the buffer, which it has, is empty. Whoever looks at the frame by ring[i] finds it whole.
 """
 
 from array import array
@@ -27,8 +31,8 @@ class FrameRing:
     """Up to `max_frames` frames of up to `max_frame` octets each, in `capacity` octets.
 
     Frame i occupies buffer[starts[i] : starts[i] + lengths[i]]; `count` frames are in use and the next one starts
-    at `used`. Only with `offload` a ring has super-frames. `native` is the C fastpath's handle on the same memory, made
-    by it at first sight.
+    at `used`. Only with `offload` a ring has super-frames, and text elsewhere. `native` is the C fastpath's handle on
+    the same memory, made by it at first sight.
     """
 
     __slots__ = (
@@ -43,6 +47,8 @@ class FrameRing:
         "native",
         "offload",
         "starts",
+        "text_lengths",
+        "texts",
         "used",
         "view",
     )
@@ -56,9 +62,10 @@ class FrameRing:
         self.offload = offload
         self.buffer = bytearray(self.capacity)
         self.view = memoryview(self.buffer)
-        self.starts, self.lengths, self.gso_sizes, self.checksums = (
-            array("I", bytes(4 * max_frames)) for _ in range(4)
+        self.starts, self.lengths, self.gso_sizes, self.checksums, self.text_lengths = (
+            array("I", bytes(4 * max_frames)) for _ in range(5)
         )
+        self.texts: dict[int, Octets] = {}
         self.count = 0
         self.used = 0
         self.native: Any = None
@@ -87,6 +94,7 @@ class FrameRing:
         self.lengths[count] = size
         self.gso_sizes[count] = gso_size
         self.checksums[count] = checksum
+        self.text_lengths[count] = 0
         self.count = count + 1
         self.used += size + -size % ALIGNMENT
 
@@ -94,6 +102,19 @@ class FrameRing:
         """Forget all frames; views of them are valid no longer."""
         self.count = 0
         self.used = 0
+        if self.texts:
+            self.texts.clear()
+
+    def place_texts(self) -> None:
+        """Put all text in its place in the buffer."""
+        for index in self.texts:
+            self._place_text(index)
+
+    def _place_text(self, index: int) -> None:
+        if size := self.text_lengths[index]:
+            end = self.starts[index] + self.lengths[index]
+            self.view[end - size : end] = self.texts[index]
+            self.text_lengths[index] = 0
 
     def __len__(self) -> int:
         return self.count
@@ -101,6 +122,8 @@ class FrameRing:
     def __getitem__(self, index: int) -> memoryview:
         if not 0 <= index < self.count:
             raise IndexError(f"frame {index} of a ring that holds {self.count}")
+        if index in self.texts:
+            self._place_text(index)
         start = self.starts[index]
         return self.view[start : start + self.lengths[index]]
 

@@ -48,6 +48,7 @@ class FlightRecorder:
         size = _HEADER.size + len(index) + used
         if used > _LARGEST_BATCH or size > len(self._buffer):
             return
+        frames.place_texts()
         at = self._make_room(size)
         text_at = at + _HEADER.size + len(index)
         _HEADER.pack_into(self._buffer, at, now, size, count, port, received)
