@@ -134,7 +134,7 @@ class Link:
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("programs")
-    return {name: compile_c(f"{name}.c", folder) for name in ("link", "pump")}
+    return {name: compile_c(f"{name}.c", folder) for name in ("link", "flow", "echo")}
 
 
 @pytest.fixture
@@ -209,9 +209,10 @@ def test_a_wrong_number_is_refused(programs: dict[str, Path]) -> None:
     assert done.returncode == 2 and "x is not a number" in done.stderr
 
 
-def test_the_pump_says_how_it_is_used(programs: dict[str, Path]) -> None:
-    done = subprocess.run([programs["pump"], "fly"], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.startswith("usage: pump read|write")
+@pytest.mark.parametrize("program", ["flow", "echo"])
+def test_the_programs_say_how_they_are_used(programs: dict[str, Path], program: str) -> None:
+    done = subprocess.run([programs[program], "fly", "away"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(f"usage: {program} ")
 
 
 # The whole
@@ -256,6 +257,24 @@ def test_a_run_measures_says_so_and_leaves_nothing(tmp_path: Path) -> None:
     assert run["link"]["to_right"]["lost"] > 0
     assert run["senders"][0]["counters"]["TcpRetransSegs"] > 0
     assert processes_of(process.pid) == []
+
+
+@pytest.mark.kernel
+def test_the_c_programs_send_to_the_kernel_and_receive_from_it(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    process = bench("bulk", "--quick", "--only", "C program", "--json", str(report))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    out, back = json.loads(report.read_text())["cases"]
+    assert (out["name"], back["name"]) == (
+        "a C program to Linux, without offload",
+        "Linux to a C program, without offload",
+    )
+    for case in (out, back):
+        [run] = case["runs"]
+        assert run["value"] > 10 and run["receiver"]["octets"] > 0
+    assert out["runs"][0]["sender"]["frames"] * 1460 >= out["runs"][0]["receiver"]["octets"]
+    assert back["runs"][0]["sender"]["retransmitted"] == 0
 
 
 @pytest.mark.kernel

@@ -80,14 +80,14 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _cases(options: argparse.Namespace, folder: Path) -> list[Case]:
-    link, pump = compile_c("link.c", folder), compile_c("pump.c", folder)
+    link, flow, echo = (compile_c(f"{name}.c", folder) for name in ("link", "flow", "echo"))
     quick = options.quick
     suites: dict[str, Callable[[], Iterator[Case]]] = {
         "loss": lambda: loss.cases(link, 3.0 if quick else 10.0),
-        "bulk": lambda: bulk.cases(pump, 1.0 if quick else 2.0),
+        "bulk": lambda: bulk.cases(flow, 1.0 if quick else 2.0),
         "requests": lambda: requests.cases(folder, 1 if quick else 3),
         "uvicorn": lambda: requests.uvicorn_cases(1 if quick else 3),
-        "ping": lambda: ping.cases(pump),
+        "ping": lambda: ping.cases(echo),
         "memory": lambda: requests.memory_cases(folder),
         "many": lambda: requests.many_cases(1 if quick else 3),
     }

@@ -8,20 +8,22 @@ from tools.benchmarks import servers
 from tools.benchmarks.cases import Case, Figure
 from tools.benchmarks.space import Process, Stage
 
-REFERENCE: Final = {True: "Linux to Linux, over veth", False: "Linux to Linux, over veth, without offload"}
+VETH: Final = {True: "Linux to Linux, over veth", False: "Linux to Linux, over veth, without offload"}
+# What bounds a stack that does without offload: see flow.c.
+FLOWS: Final = {"send": "a C program to Linux, without offload", "receive": "Linux to a C program, without offload"}
 OURS, THEIRS = servers.OURS, servers.THEIRS
 
 
-def cases(pump: Path, seconds: float) -> Iterator[Case]:
-    """Goodput in `seconds` from the first octet on; `pump` is the program made of pump.c."""
-    for offload, reference in REFERENCE.items():
+def cases(flow: Path, seconds: float) -> Iterator[Case]:
+    """Goodput in `seconds` from the first octet on; `flow` is the program made of flow.c."""
+    for offload, veth in VETH.items():
         without = "" if offload else ", without offload"
         for name, role in (("ours to Linux", "send"), ("Linux to ours", "receive")):
+            reference = veth if offload else FLOWS[role]
             yield Case("bulk", name + without, "Mbit/s", seconds, _ours(role, offload, seconds), reference)
-        yield Case("bulk", reference, "Mbit/s", seconds, _linux(offload, seconds))
-    for role in ("read", "write"):
-        name = f"a TAP pump in C, frames {'read' if role == 'read' else 'written'} one by one"
-        yield Case("bulk", name, "Mbit/s", seconds, _pump(pump, role, seconds))
+        yield Case("bulk", veth, "Mbit/s", seconds, _linux(offload, seconds))
+    for role, name in FLOWS.items():
+        yield Case("bulk", name, "Mbit/s", seconds, _flow(flow, role, seconds))
 
 
 def _ours(role: str, offload: bool, seconds: float) -> Callable[[int], Figure]:
@@ -64,15 +66,15 @@ def _goodput(sender: Process, receiver: Process, seconds: float) -> Figure:
     return Figure(received["octets"] * 8 / received["seconds"] / 1e6, details, remark)
 
 
-def _pump(pump: Path, role: str, seconds: float) -> Callable[[int], Figure]:
+def _flow(flow: Path, role: str, seconds: float) -> Callable[[int], Figure]:
     def run(repetition: int) -> Figure:
         with Stage() as stage:
             kernel = stage.kernel()
             fd = stage.tap("tap0", kernel, f"{THEIRS}/24").fileno()
-            process = stage.start(str(pump), role, str(fd), str(seconds), pass_fds=[fd])
-            if role == "read":
-                kernel.start(str(pump), "flood", "tap0", str(seconds + 1))
-            found = process.result(seconds + 20)
-        return Figure(found["octets"] * 8 / found["seconds"] / 1e6, found, f"{found['frames'] / seconds:,.0f} frames/s")
+            duration = [] if role == "send" else [str(seconds)]
+            program = stage.start(str(flow), role, str(fd), OURS, THEIRS, *duration, pass_fds=[fd])
+            if role == "send":
+                return _goodput(program, kernel.start_python("kernel_peer", "receive", str(seconds)), seconds)
+            return _goodput(kernel.start_python("kernel_peer", "send", OURS, "cubic"), program, seconds)
 
     return run

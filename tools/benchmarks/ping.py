@@ -12,15 +12,15 @@ from tools.benchmarks.space import BenchError, Kernel, Stage
 
 COUNT: Final = 300
 INTERVAL: Final = 0.005  # seconds
-REFERENCE: Final = "the kernel, over veth"
+REFERENCE: Final = "a C program"
 
 
-def cases(pump: Path) -> Iterator[Case]:
-    """Ours, the kernel's, and `pump` (made of pump.c), which does nothing but answer."""
+def cases(echo: Path) -> Iterator[Case]:
+    """Ours, the kernel's, and those of `echo` (made of echo.c), which does nothing but answer."""
     ways: dict[str, Callable[[Stage], Kernel]] = {
         "ours": lambda stage: servers.ours("auto")(stage).client,
-        "a TAP pump in C": lambda stage: _pump(stage, pump),
-        REFERENCE: lambda stage: servers.next_door(stage)[0],
+        REFERENCE: lambda stage: _echo(stage, echo),
+        "the kernel, over veth": lambda stage: servers.next_door(stage)[0],
     }
     for name, prepare in ways.items():
         yield Case("ping", name, "us, median", COUNT * INTERVAL, _bound(prepare), REFERENCE)
@@ -38,8 +38,8 @@ def _bound(prepare: Callable[[Stage], Kernel]) -> Callable[[int], Figure]:
     return run
 
 
-def _pump(stage: Stage, pump: Path) -> Kernel:
+def _echo(stage: Stage, echo: Path) -> Kernel:
     kernel = stage.kernel()
     tap = stage.tap("tap0", kernel, f"{servers.THEIRS}/24")
-    stage.start(str(pump), "echo", str(tap.fileno()), pass_fds=[tap.fileno()])
+    stage.start(str(echo), str(tap.fileno()), pass_fds=[tap.fileno()])
     return kernel
