@@ -129,14 +129,14 @@ async def download(place: Place, served: None) -> dict[str, int]:
     connection.request("GET", "/")
     response = connection.getresponse()
     time.sleep(STALL)
-    at_stall = read_meter(place)
-    assert at_stall["sent"] < WAITING_LIMIT
+    waiting = read_meter(place)["sent"]
+    assert waiting < WAITING_LIMIT
     taken = Meter()
     while data := response.read1(1 << 20):
         taken.take(data)
     connection.close()
     assert taken.received == OCTETS
-    return read_meter(place)
+    return read_meter(place) | {"waiting": waiting}
 
 
 async def upload(place: Place, served: None) -> dict[str, int]:
@@ -148,6 +148,7 @@ async def upload(place: Place, served: None) -> dict[str, int]:
     with pytest.raises(TimeoutError):
         while sent < WAITING_LIMIT:
             sent += connection.sock.send(block[sent % PERIOD :])
+    waiting = sent
     connection.sock.settimeout(60)
     while sent < OCTETS:
         sent += connection.sock.send(block[sent % PERIOD :][: OCTETS - sent])
@@ -155,7 +156,7 @@ async def upload(place: Place, served: None) -> dict[str, int]:
     connection.close()
     meter = read_meter(place)
     assert meter["received"] == OCTETS
-    return meter
+    return meter | {"waiting": waiting}
 
 
 @pytest.mark.parametrize("use", [download, upload])
@@ -164,5 +165,8 @@ def test_a_slow_peer_costs_no_memory(stack_serves: KernelLink, serve: Serve, use
     began = time.monotonic()
     meter = stack_serves.run(serve, use, seconds=180).value
     taken = time.monotonic() - began
-    print(f"{serve.__name__}, {use.__name__}: {taken:.1f} s in all, the process grew by {meter['grown']:,} octets")
+    waiting, grown = f"{meter['waiting']:,}", f"{meter['grown']:,}"
+    print(
+        f"{serve.__name__}, {use.__name__}: {waiting} octets waited, the process grew by {grown}, {taken:.1f} s in all"
+    )
     assert meter["grown"] < MEMORY_LIMIT
