@@ -54,3 +54,27 @@ def test_a_server_on_any_other_socket_is_the_kernels(world: World) -> None:
                 await asyncio.open_connection(SERVER, server.sockets[0].getsockname()[1])
 
     world.run(main)
+
+
+def test_clients_are_closed_and_aborted_on_every_python(world: World) -> None:
+    """Server.close_clients() and abort_clients(), which asyncio has from 3.13 on; these are held for all versions."""
+
+    async def main(end: str) -> tuple[bool, bytes]:
+        writers: list[asyncio.StreamWriter] = []
+        server = await asyncio.start_server(lambda reader, writer: writers.append(writer), SERVER, 80)
+        reader, writer = await asyncio.open_connection(SERVER, 80)
+        await asyncio.sleep(1)
+        writers[0].write(bytes(1 << 20))  # more than TCP takes before it has heard of the peer
+        server.close()
+        getattr(server, end)()
+        waiting = asyncio.ensure_future(server.wait_closed())
+        await asyncio.sleep(0)
+        buffered = writers[0].transport.get_write_buffer_size()
+        received = await reader.read()
+        await waiting
+        writer.close()
+        return buffered > 0, received
+
+    assert world.run(lambda: main("close_clients")) == (True, bytes(1 << 20))
+    buffered, received = world.run(lambda: main("abort_clients"))
+    assert not buffered and 0 < len(received) < 1 << 20

@@ -87,6 +87,7 @@ class Stage:
 
     def call_port(self, port: int, name: str) -> int:
         """In traces `port` is `name`; returns it."""
+        self._ports.pop(port, None)  # so that the latest is the last
         self._ports[port] = name
         return port
 
@@ -154,8 +155,8 @@ class Stage:
 
     @property
     def at(self) -> tuple[str, int]:
-        """Where the server is."""
-        return self.server_address, next(port for port, name in self._ports.items() if name == "server")
+        """Where the server is that was made last."""
+        return self.server_address, next(port for port in reversed(self._ports) if self._ports[port] == "server")
 
     async def connect(self, actor: Any, **options: Any) -> Any:
         """`actor`, connected to the server."""

@@ -1,5 +1,7 @@
 """Flow control in both directions, and what may be written."""
 
+import sys
+
 from .comparison import differential
 from .stage import LARGE, Actor, Stage
 
@@ -157,23 +159,28 @@ async def test_what_may_be_written(stage: Stage) -> None:
     changed[:] = b"changed afterwards"
     client.attempt("writelines", [b"one", bytearray(b"two"), memoryview(b"three"), b""])
     client.attempt("writelines", [])
-    client.attempt("writelines", ["text"])
+    try:
+        client.transport.writelines(["text"])
+    except TypeError:
+        client.note("nor lines of text")
     client.attempt("writelines", (bytes([each]) for each in b"generated"))
     client.transport.close()
     await server.until("connection_lost")
 
 
-@differential
-async def test_what_is_buffered_is_a_copy(stage: Stage) -> None:
-    server, client = stage.actor("server", connection_made=pauses), stage.actor("client")
-    await stage.pair(server, client)
-    data = bytearray(LARGE)
-    client.transport.write(data)
-    data[:] = bytes(len(data))
-    client.transport.write(memoryview(data)[:3])
-    client.transport.close()
-    server.transport.resume_reading()
-    await server.until("connection_lost")
+if sys.version_info < (3, 12):  # later ones keep what they are given, and send it as it is then
+
+    @differential
+    async def test_what_is_buffered_is_a_copy(stage: Stage) -> None:
+        server, client = stage.actor("server", connection_made=pauses), stage.actor("client")
+        await stage.pair(server, client)
+        data = bytearray(LARGE)
+        client.transport.write(data)
+        data[:] = bytes(len(data))
+        client.transport.write(memoryview(data)[:3])
+        client.transport.close()
+        server.transport.resume_reading()
+        await server.until("connection_lost")
 
 
 @differential

@@ -71,7 +71,10 @@ async def test_writes_after_write_eof(stage: Stage) -> None:
     client.attempt("write_eof")
     client.attempt("write", b"")
     client.attempt("write", b"more")
-    client.attempt("writelines", [b"more"])
+    try:
+        client.transport.writelines([b"more"])
+    except RuntimeError:
+        client.note("nor writelines")
     await client.until("connection_lost")
     client.attempt("write_eof")
 
