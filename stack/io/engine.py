@@ -107,6 +107,10 @@ class Engine:
             events = self.host.take_events()
         return happened
 
+    def forget_held(self) -> None:
+        """Those who could not be told will not be any more: they are gone."""
+        self._held.clear()
+
     def flush(self) -> None:
         """Write what the host has to send. Raises DeviceError."""
         fd = self._device.fileno()

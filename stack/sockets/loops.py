@@ -39,7 +39,10 @@ class Visit:
             for host in self.hosts:
                 for connection in list(host.connections()):
                     if connection.handler is not None and not may_be_told(connection):
+                        connection.handler = None
                         host.abort(connection, now)
+            for engine in self._devices.engines:
+                engine.forget_held()
 
         try:
             self._driver.call(end)

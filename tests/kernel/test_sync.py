@@ -132,7 +132,7 @@ with stack.sockets.patch(hosts={"web.test": "10.77.0.1"}) as net:
                 print(b"".join([data async for data in stream]).endswith(b"/y" * 10_000))
 
     trio.run(main)
-print([thread.name for thread in threading.enumerate()], os.path.exists("/sys/class/net/tap0"))
+print([thread.name for thread in threading.enumerate()], "tap0" in dict(socket.if_nameindex()).values())
 """
 SAID = """
 True 10.77.0.2
@@ -214,6 +214,47 @@ def test_servers(namespace: Namespace, tmp_path: Path, kind: str, is_parent: boo
     _, err = server.communicate(timeout=10)
     assert server.returncode == 130 and "10.77.0.2/24 is the stack" in err and "Traceback" not in err
     assert "tap0" not in namespace.devices()
+
+
+ENDS = """
+import os, signal, socket, sys, threading
+import stack.sockets
+
+how = sys.argv[1]
+context = stack.sockets.patch()
+net = context.__enter__()
+connection = socket.create_connection(("10.77.0.1", 7000), 9)
+connection.sendall(bytes(3_000_000))
+if how == "thread":
+    threading.Thread(target=connection.recv, args=(1,), daemon=True).start()
+else:
+    connection.close()
+if how == "raise":
+    raise RuntimeError("a bug")
+if how == "fork":
+    child = os.fork()
+    if not child:
+        sys.exit(0)  # by way of every `finally` and atexit
+    assert os.waitpid(child, 0)[1] == 0 and "tap0" in dict(socket.if_nameindex()).values()
+    socket.create_connection(("10.77.0.1", 7000), 9).close()
+if how == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("exit", 0), ("thread", 0), ("raise", 1), ("fork", 0), ("kill", -9)])
+def test_a_program_that_just_ends(namespace: Namespace, tmp_path: Path, how: str, code: int) -> None:
+    """Nothing is left of it; what it has sent and closed arrives, unless it was killed."""
+    (tmp_path / "ends.py").write_text(ENDS)
+    with (tmp_path / "taken").open("wb") as taken:
+        namespace.start("ncat", "--listen", "--keep-open", "--recv-only", "7000", stdout=taken)
+        wait_for(lambda: ":7000" in namespace.run("ss", "-ltn").stdout, "ncat")
+        command = (sys.executable, "ends.py", how)
+        done = namespace.run(*command, cwd=tmp_path, env=ENVIRONMENT, check=False, timeout=30)
+        assert done.returncode == code and ("a bug" in done.stderr) == (how == "raise"), done
+        assert "tap0" not in namespace.devices()
+        if how != "kill":
+            wait_for(lambda: (tmp_path / "taken").stat().st_size == 3_000_000, "what was sent")
 
 
 MIXED = """

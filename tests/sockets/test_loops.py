@@ -173,6 +173,30 @@ def test_a_loop_that_is_closed_takes_only_its_own_with_it(cable: Cable) -> None:
         assert asyncio.run(main(listener)).close() is None  # another loop
 
 
+def test_what_a_closed_loop_was_not_told_nobody_is(cable: Cable, caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder()
+
+    async def main(listener: socket.socket) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: recorder, SERVER, 8)
+
+    with socket.create_server((SERVER, 8)) as listener:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main(listener))
+        with listener.accept()[0] as peer:
+            peer.sendall(b"never read")
+            served = in_thread(serve_echo)
+            while True:
+                try:
+                    assert ask() == b"hello\n"  # by when the other has arrived, too
+                    break
+                except ConnectionRefusedError:
+                    continue
+            served.result(LATE)
+            loop.close()
+            asyncio.run(asyncio.sleep(0))
+    assert recorder.told == [] and not caplog.records
+
+
 def test_a_device_that_fails_under_a_loop(cable: Cable, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         cable.trouble = "was removed"
