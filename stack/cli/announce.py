@@ -1,8 +1,9 @@
-"""What `tapstack serve` says on standard output: where it is reached, and at the end what it has done.
+"""What `tapstack serve` says: where it is reached, also to a service manager, and at the end what it has done.
 
-On a terminal with rich's colours and frame, otherwise as plain lines.
+On standard output; on a terminal with rich's colours and frame, otherwise as plain lines.
 """
 
+import os
 import sys
 from contextlib import suppress
 
@@ -14,16 +15,18 @@ from rich.text import Text
 from stack import __version__, fastpath
 from stack.addresses import show_ipv4
 from stack.cli import output
+from stack.cli.link import Link
 from stack.counters import Counters
 from stack.io.capture import Capture
 from stack.io.configuration import ServeSettings
-from stack.io.privileges import User
+from stack.io.sdnotify import notify
 
 _FASTPATHS = {"native": "native, in C", "reference": "reference, in Python (slow)"}
 
 
-def started(settings: ServeSettings, user: User | None, *, persistent: bool) -> None:
-    """The start-up message."""
+def started(settings: ServeSettings, link: Link) -> None:
+    """The start-up message: a client could come."""
+    persistent, user = link.queues[0].persistent, link.user
     rows = [
         ("try", f"curl {settings.url}"),
         ("", f"ping {show_ipv4(settings.address.address)}"),
@@ -41,6 +44,7 @@ def started(settings: ServeSettings, user: User | None, *, persistent: bool) -> 
     stop = "Ctrl-C stops it" if persistent else f"Ctrl-C stops it; {settings.tap} goes with it"
     with suppress(output.OutputError), output.written():
         _print(f"tapstack {__version__}", settings.url, rows, stop)
+    notify("READY=1", os.environ)
 
 
 def _what(settings: ServeSettings) -> str:

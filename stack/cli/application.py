@@ -16,7 +16,7 @@ from typing import Any, Final
 from stack.addresses import show_ipv4
 from stack.aio.attached import AttachedStack
 from stack.cli import announce
-from stack.cli.link import Link, open_link
+from stack.cli.link import open_link
 from stack.cli.service import log_statistics
 from stack.errors import ConfigurationError
 from stack.io.configuration import ServeSettings
@@ -50,7 +50,7 @@ def run(settings: ServeSettings, application: str) -> int:
             log_level=logging.INFO if settings.verbose else logging.WARNING,
             timeout_graceful_shutdown=_PATIENCE,
         )
-        server = _Server(config, stack, lambda: _announce(settings, link))
+        server = _Server(config, stack, lambda: announce.started(settings, link))
         began = time.monotonic()
         new_loop = stack.new_uvloop if importlib.util.find_spec("uvloop") else stack.new_loop  # as uvicorn chooses
         with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -91,11 +91,6 @@ def _serve(runner: asyncio.Runner, server: _Server) -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _announce(settings: ServeSettings, link: Link) -> None:
-    announce.started(settings, link.user, persistent=link.queues[0].persistent)
-    notify("READY=1", os.environ)
 
 
 def load_application(name: str, interface: str) -> Any:

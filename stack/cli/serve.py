@@ -50,7 +50,7 @@ def _serve_alone(
     driver.watch(signals.fileno(), lambda: _heed(signals, driver.stop, service.log_statistics))
     driver.watch(changes.fileno(), on_link_change)
     began = time.monotonic()
-    service.run(lambda: _announce(settings, link))
+    service.run(lambda: announce.started(settings, link))
     announce.stopped(time.monotonic() - began, service.host.counters, service.server.totals.requests, capture)
 
 
@@ -61,13 +61,8 @@ def _serve_in_a_fleet(
     fleet.watch(signals, lambda: _heed(signals, fleet.stop, fleet.log_statistics))
     fleet.watch_device(changes)
     began = time.monotonic()
-    fleet.run(lambda: _announce(settings, link))
+    fleet.run(lambda: announce.started(settings, link))
     announce.stopped(time.monotonic() - began, fleet.counters, fleet.requests, None)
-
-
-def _announce(settings: ServeSettings, link: Link) -> None:
-    announce.started(settings, link.user, persistent=link.queues[0].persistent)
-    notify("READY=1", os.environ)
 
 
 def _heed(signals: Signals, stop: Callable[[], None], log_statistics: Callable[[], None]) -> None:

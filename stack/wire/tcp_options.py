@@ -26,7 +26,6 @@ _PAIR: Final = struct.Struct("!II")
 _KIND_LENGTH_U16: Final = struct.Struct("!BBH")
 _WINDOW_SCALE: Final = struct.Struct("!BBBB")
 _TIMESTAMPS: Final = struct.Struct("!BBBBII")
-_NOP_NOP: Final = bytes((NOP, NOP))
 _ALIGNED_SACK_PERMITTED: Final = bytes((NOP, NOP, SACK_PERMITTED, 2))
 _ALIGNED_TIMESTAMPS: Final = bytes((NOP, NOP, TIMESTAMPS, 10))
 
