@@ -21,6 +21,7 @@ from stack.addresses import UNSPECIFIED, Ipv4Address, show_ipv4
 from stack.aio.datagram import Address, DatagramTransport, Outlet
 from stack.aio.faces import DatagramFace
 from stack.aio.outlets import KernelOutlet, MakeEndpoint, RoutedOutlet, StackOutlet
+from stack.aio.standins import is_spliced
 from stack.aio.territory import Territory, ipv4_of
 from stack.clock import Instant
 from stack.host import Host
@@ -60,7 +61,9 @@ class DatagramCalls(_Base):
         )
         family = options.get("family", 0) if sock is None else sock.family
         nowhere = sock is None and not (local_addr or remote_addr)
-        if family == socket.AF_UNIX or (nowhere and not family) or (sock is not None and _is_connected(sock)):
+        if family == socket.AF_UNIX or (nowhere and not family):
+            return await make_kernels(protocol_factory)
+        if sock is not None and (_is_connected(sock) or is_spliced(sock)):
             return await make_kernels(protocol_factory)
         broadcast = bool(options.get("allow_broadcast") if sock is None else _may_broadcast(sock))
         if remote_addr:

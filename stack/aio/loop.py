@@ -19,7 +19,7 @@ from stack.aio.files import FileCalls
 from stack.aio.names import NameCalls
 from stack.aio.selector import StackSelector
 from stack.aio.server import Server
-from stack.aio.standins import StandIn, StandIns
+from stack.aio.standins import StandIn, StandIns, is_spliced
 from stack.aio.territory import Territory, ipv4_of
 from stack.aio.underlay import Underlay, VirtualNetwork
 from stack.clock import MILLISECOND, SECOND
@@ -187,7 +187,7 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, FileCalls, _Base):
         """
         queue = self._stand_ins.queue(sock)
         if queue is None:
-            if not (self._is_bound_here(sock) and _listens(sock)):
+            if is_spliced(sock) or not (self._is_bound_here(sock) and _listens(sock)):
                 return await super().sock_accept(sock)
             address, port = sock.getsockname()
             listeners = self._listen(await self._places(address, port) or [], port, socket.SOMAXCONN)

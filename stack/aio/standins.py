@@ -6,6 +6,7 @@ stack, the socket is nothing but the name by which the library calls what we kee
 nobody holds it any more, what it stands for is closed.
 """
 
+import _socket
 import asyncio
 import socket
 import weakref
@@ -16,6 +17,11 @@ from stack.host import Host
 from stack.octets import Octets
 from stack.transport.tcp.connection import Connection
 from stack.transport.tcp.listener import Listener
+
+
+def is_spliced(sock: socket.socket) -> bool:
+    """Whether `sock` is the stack's already, by stack.sockets.patch(): then it works as any of the kernel's does."""
+    return not isinstance(_socket.socket.getsockname(sock), tuple)  # which nobody replaces; AF_UNIX has no tuples
 
 
 class _Waiting:

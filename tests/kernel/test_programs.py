@@ -96,6 +96,61 @@ def test_the_stock_uvicorn(namespace: Namespace, applications: Path) -> None:
     assert "tap0" not in namespace.devices()
 
 
+SOCKETS_OF_ITS_OWN = """
+import asyncio, socket
+import anyio
+
+class Capitals(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+    def datagram_received(self, data, address):
+        self.transport.sendto(data.upper(), address)
+
+async def answer(stream):
+    async with stream:
+        await stream.receive()
+        await stream.send(b"HTTP/1.0 200 OK\\r\\n\\r\\nasgi 10.77.0")
+
+async def main():
+    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    bound.bind(("10.77.0.2", 7))
+    bound.setblocking(False)
+    await asyncio.get_running_loop().create_datagram_endpoint(Capitals, sock=bound)
+    async with await anyio.create_tcp_listener(local_host="10.77.0.2", local_port=80) as listener:
+        await listener.serve(answer)
+
+anyio.run(main)
+"""
+ASK = """
+import socket
+
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(5)
+client.sendto(b"hello", ("10.77.0.2", 7))
+print(client.recv(100))
+"""
+SERVERS_THAT_BIND_BY_THEMSELVES = {
+    "hypercorn": ("hypercorn", "--workers", "0", "--bind", "10.77.0.2:80", "apps:asgi"),
+    "anyio": ("program.py",),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS_THAT_BIND_BY_THEMSELVES)
+def test_servers_that_bind_by_themselves(namespace: Namespace, applications: Path, name: str) -> None:
+    (applications / "program.py").write_text(SOCKETS_OF_ITS_OWN)
+    with (applications / "log").open("w+") as log:
+        command = (*COMMAND, "run", "--", *SERVERS_THAT_BIND_BY_THEMSELVES[name])
+        program = namespace.start(*command, cwd=applications, env=ENVIRONMENT, stdout=log, stderr=log)
+        curl = ("curl", "-sS", "--max-time", "5", URL)
+        wait_for(lambda: not namespace.run(*curl, check=False).returncode, "the server")
+        assert namespace.run(*curl).stdout == "asgi 10.77.0"
+        if name == "anyio":
+            assert namespace.run(sys.executable, "-c", ASK).stdout == "b'HELLO'\n"
+        program.send_signal(signal.SIGINT)
+        program.wait(10)
+    assert "tap0" not in namespace.devices()
+
+
 @pytest.mark.parametrize("factory", ["loop_factory", "uvloop_factory"])
 def test_the_stock_uvicorn_with_a_loop_of_ours(namespace: Namespace, applications: Path, factory: str) -> None:
     with (applications / "log").open("w+") as log:
