@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stack.application.http import listing
 from stack.application.http.dates import format_date
 from stack.application.http.files import Directory
 from stack.application.http.ranges import MAX_RANGES, parse_ranges
@@ -176,6 +177,20 @@ def test_options(site: World) -> None:
     for target in ("*", "/file.txt"):
         answer = site.get(target, "OPTIONS")
         assert answer.status == 204 and answer.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_last_modified_is_a_date_that_http_has(site: World, root: Path) -> None:
+    """Times before 1970, which parse_date() does not know; some file systems take those of any year."""
+    (root / "old").write_text("x")
+    os.utime(root / "old", (0, -86400))
+    answer = site.get("/old")
+    assert answer.status == 200 and answer.headers["Last-Modified"] == "Thu, 01 Jan 1970 00:00:00 GMT"
+    assert site.get("/old", If_Modified_Since=answer.headers["Last-Modified"]).status == 304
+
+
+def test_a_listing_of_a_file_from_no_year_at_all() -> None:
+    assert listing._show_time(0) == "1970-01-01 00:00"
+    assert listing._show_time(float(1 << 62)) == listing._show_time(-float(1 << 62)) == ""
 
 
 @pytest.mark.req("9110-22")

@@ -108,7 +108,8 @@ def _refusal(number: int | None) -> Refusal:
 
 def _file(descriptor: int, status: os.stat_result, path: str, request: Request) -> Response:
     """The response with the file, whose `descriptor` stays the caller's. Raises Refusal."""
-    modified = min(status.st_mtime_ns, request.wall_time) // SECOND  # RFC 9110 8.8.2.1: never later than Date
+    # RFC 9110 8.8.2.1: never later than Date; and no earlier than any date that parse_date() takes back.
+    modified = min(max(status.st_mtime_ns, 0), request.wall_time) // SECOND
     validators = Validators(f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"', modified)
     fields = [("ETag", validators.etag), ("Last-Modified", format_date(modified)), ("Cache-Control", "no-cache")]
     if is_unchanged(request, validators):

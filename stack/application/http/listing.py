@@ -24,7 +24,7 @@ def response(directory: int, path: str, contains: Callable[[str], bool]) -> Resp
     entries, is_cut = _entries(directory, contains)
     for name, status in entries:
         shown = os.fsencode(name).decode("utf-8", "replace")
-        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(status.st_mtime))
+        when = _show_time(status.st_mtime)
         if stat.S_ISDIR(status.st_mode):
             rows.append(_row(f"./{quote(os.fsencode(name))}/", f"{shown}/", when, ""))
         else:
@@ -63,6 +63,13 @@ def _sorted(found: list[tuple[str, os.stat_result]]) -> list[tuple[str, os.stat_
 
 def _row(link: str, name: str, when: str, size: str) -> str:
     return f'<tr><td><a href="{link}">{escape(name)}</a><td class="when">{when}<td>{size}'
+
+
+def _show_time(seconds: float) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
+    except (OSError, OverflowError, ValueError):  # a year that nothing else knows either; file systems take it
+        return ""
 
 
 def _show_size(octets: int) -> str:
