@@ -55,8 +55,7 @@ def find_program(command: Sequence[str]) -> Callable[[], object]:
             raise ConfigurationError(
                 f"{name!r} is no Python file, no -m MODULE, and no command of an installed package"
             )
-        function = next(iter(found)).load()
-        program, folder = lambda: sys.exit(function()), os.getcwd()
+        program, folder = lambda: sys.exit(next(iter(found)).load()()), os.getcwd()  # what it imports sees its sys.argv
     sys.argv = [name, *arguments]
     sys.path.insert(0, folder)
     return program

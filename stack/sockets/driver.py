@@ -23,7 +23,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from stack.aio.underlay import GRACE, Underlay
 from stack.errors import StackError
@@ -32,6 +32,7 @@ from stack.io.engine import Engine
 from stack.sockets.calls import Bell, Call
 
 _Result = TypeVar("_Result")
+_PATIENCE: Final = 5.0  # s, until a thread says that it waits in vain, it seems
 
 logger = logging.getLogger(__name__)
 _drivers: "weakref.WeakSet[Driver]" = weakref.WeakSet()
@@ -80,6 +81,7 @@ class Driver:
         self._admit_only_bells(True)
         self._thread = threading.Thread(target=self._run, name="tapstack", daemon=True)
         _drivers.add(self)
+        self._own: int | None = None  # the thread, while it drives: its number may be another's later
         self._thread.start()
 
     # What any thread may ask
@@ -117,7 +119,7 @@ class Driver:
 
     def _wait(self, call: Call[_Result], bell: Bell | None, timeout: float | None) -> _Result:
         try:
-            if not call.wait(timeout):
+            if not self._is_over_in(timeout, call):
                 raise TimeoutError("timed out")
         except BaseException as error:  # KeyboardInterrupt, too
             why = error
@@ -133,6 +135,20 @@ class Driver:
             if not isinstance(error, TimeoutError):
                 raise
         return call.outcome()
+
+    def _is_over_in(self, timeout: float | None, call: Call[Any]) -> bool:
+        """As call.wait(timeout); and says so where nobody seems to make the call."""
+        if timeout is not None and timeout <= _PATIENCE:
+            return call.wait(timeout)
+        if call.wait(_PATIENCE):
+            return True
+        if self._holder is not None and self._calls:
+            logger.warning(
+                "a thread has waited %.0f s for the stack, which an event loop has whose thread does something else;"
+                " a loop's thread must not wait for threads that need the stack",
+                _PATIENCE,
+            )
+        return call.wait(None if timeout is None else timeout - _PATIENCE)
 
     def _hand_over(self, function: Callable[[], None], call: Call[Any]) -> None:
         with self._change:
@@ -151,8 +167,7 @@ class Driver:
     @property
     def is_held_here(self) -> bool:
         """Whether the hosts are this thread's."""
-        here = threading.get_ident()
-        return here == (self._holder or self._thread.ident)
+        return threading.get_ident() == (self._holder or self._own)
 
     def desk(self) -> int:
         """Readable when step() has something to do: to be watched by whoever drives the hosts."""
@@ -254,6 +269,7 @@ class Driver:
 
     def _run(self) -> None:
         reason = OSError(errno.ENETDOWN, "the stack was closed")
+        self._own = threading.get_ident()
         try:
             while self._takers or not self._is_stopping:
                 self._rest() if self._takers else self._turn(None)
@@ -268,6 +284,7 @@ class Driver:
             reason = OSError(errno.ENETDOWN, f"the stack's thread has failed: {error!r}")
         finally:
             self._end(self._failure or reason)
+            self._own = None
             self._close()
 
     def _turn(self, timeout: float | None) -> None:
@@ -306,6 +323,7 @@ class Driver:
     def _abandon(self) -> None:
         """In a child that was forked: the thread is not there, and the hosts are the parent's."""
         self._change = threading.Condition()
+        self._own = self._holder = None
         self._failure = OSError(errno.ENETDOWN, "the stack is the parent process's: fork() does not copy its thread")
         self._is_stopping = True
         self._desk.close()

@@ -216,6 +216,39 @@ def test_servers(namespace: Namespace, tmp_path: Path, kind: str, is_parent: boo
     assert "tap0" not in namespace.devices()
 
 
+WSGI = """
+import os
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{environ['REMOTE_ADDR']} {os.getpid() == os.getpgrp()}\\n".encode() * 10_000]
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["gunicorn -w 2 -b 10.77.0.2:80 app:app", "gunicorn -w 2 --threads 4 -b 0.0.0.0:80 app:app",
+     "waitress-serve --listen=10.77.0.2:80 app:app"],
+)  # fmt: skip
+def test_wsgi_servers(namespace: Namespace, tmp_path: Path, command: str) -> None:
+    (tmp_path / "app.py").write_text(WSGI)
+    env = ENVIRONMENT | {"HOME": str(tmp_path)}
+    with (tmp_path / "log").open("w") as log:
+        server = namespace.start(
+            *COMMAND, "run", "--", *command.split(), cwd=tmp_path, env=env, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+        said = (tmp_path / "log").read_text
+        wait_for(lambda: said().count("Booting worker") == 2 or "Serving on" in said(), "the server to be ready")
+        for _ in range(4):
+            is_parent = not command.startswith("gunicorn")
+            body = namespace.run("curl", "-sS", "--max-time", "5", URL).stdout
+            assert body == f"10.77.0.1 {is_parent}\n" * 10_000
+        server.terminate()
+        assert server.wait(20) == 0, said()
+    assert "Traceback" not in said() and "tap0" not in namespace.devices()
+
+
 ENDS = """
 import os, signal, socket, sys, threading
 import stack.sockets

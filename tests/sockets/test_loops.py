@@ -226,6 +226,23 @@ def test_a_device_that_fails_by_itself(cable: Cable, caplog: pytest.LogCaptureFi
     assert "was removed" in caplog.text
 
 
+def test_a_thread_that_waits_for_a_loop_that_waits_for_it(
+    cable: Cable, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stack.sockets.driver._PATIENCE", 0.01)
+
+    async def main() -> None:
+        asking = in_thread(ask)  # which nobody answers, nor can
+        while not caplog.records:
+            continue
+        with pytest.raises(TimeoutError):
+            asking.result(0.01)
+        asking.add_done_callback(lambda done: done.exception())
+
+    asyncio.run(main())
+    assert "a loop's thread must not wait for threads that need the stack" in caplog.text
+
+
 def test_the_loop_that_runs_cannot_close_the_stack(cable: Cable) -> None:
     async def main() -> None:
         cable.net.close()
