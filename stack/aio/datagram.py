@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from stack.aio.faces import DatagramFace
+from stack.aio.stream import throw
 from stack.octets import Octets
 
 BURST: Final = 64 << 10  # octets that one endpoint sends in one turn
@@ -162,7 +163,9 @@ class DatagramTransport(transports._FlowControlMixin, transports.DatagramTranspo
         """As asyncio's readers do: in our context, and one datagram's failure is not the next one's."""
         try:
             self._context.run(method, *arguments)
-        except Exception as error:
+        except (SystemExit, KeyboardInterrupt) as error:
+            self._loop.call_soon(throw, error)
+        except BaseException as error:
             message = f"Fatal error: protocol.{method.__name__}() call failed."
             self._loop.call_exception_handler(
                 {"message": message, "exception": error, "transport": self, "protocol": self._protocol}

@@ -157,11 +157,15 @@ async def test_a_connected_endpoint_hears_its_peer_only(stage: Stage) -> None:
 
 
 # asyncio lets it fail where it calls it; as for streams, the stack says which protocol it was, and of which transport.
-FATAL = "Fatal error: protocol.{}() call failed.(ValueError[oh], 'transport', 'protocol')"
-IN_CALLBACK = "Exception in callback(ValueError[oh])"
+FATAL = "Fatal error: protocol.{}() call failed.({}, 'transport', 'protocol')"
+IN_CALLBACK = "Exception in callback({})"
 
 
-@differential(differs={IN_CALLBACK: FATAL.format("datagram_received")})
+def fails_in(callback: str, error: str) -> dict[str, str]:
+    return {IN_CALLBACK.format(error): FATAL.format(callback, error)}
+
+
+@differential(differs=fails_in("datagram_received", "ValueError[oh]"))
 async def test_a_protocol_that_fails(stage: Stage) -> None:
     """It gets the next datagram."""
 
@@ -178,7 +182,7 @@ async def test_a_protocol_that_fails(stage: Stage) -> None:
     server.attempt("is_closing")
 
 
-@differential(differs={IN_CALLBACK: FATAL.format("error_received")})
+@differential(differs=fails_in("error_received", "ValueError[oh]"))
 async def test_a_protocol_that_fails_at_an_error(stage: Stage) -> None:
     def fail(actor: object, *arguments: object) -> None:
         raise ValueError("oh")
@@ -190,6 +194,19 @@ async def test_a_protocol_that_fails_at_an_error(stage: Stage) -> None:
     await client.until("error_received")
     await stage.settle()
     client.attempt("is_closing")
+
+
+@differential(differs=fails_in("datagram_received", "CancelledError[]"))
+async def test_a_protocol_that_is_cancelled_or_exits(stage: Stage) -> None:
+    def fail(actor: object, data: bytes, address: object) -> None:
+        raise asyncio.CancelledError if data == b"cancel" else SystemExit(3)
+
+    server = await server_of(stage)
+    server.on(datagram_received=fail)
+    client = await endpoint(stage, "client", remote_addr=stage.at)
+    for data in (b"cancel", b"exit", b"cancel"):
+        client.transport.sendto(data)
+        await stage.settle()
 
 
 @differential
