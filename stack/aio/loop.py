@@ -97,6 +97,9 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, FileCalls, _Base):
 
         listeners = self._listen(places, int(port or 0), options.get("backlog") or 100)
         server = Server(self, listeners, make_transport, self._now, bound)
+        if options.get("keep_alive"):
+            for face in server.sockets:
+                face.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._with_ports.add(server)
         if options.get("start_serving", True):
             await server.start_serving()

@@ -36,6 +36,7 @@ class Server(asyncio.AbstractServer):
         self._bound = bound
         self._listeners = list(listeners)
         self._faces = tuple(ListenerFace(listener) for _, listener in listeners)
+        self._accepting = self._faces[0]  # whose connections are just being accepted
         for _, listener in listeners:
             listener.is_reserved = True
         self._make_transport = make_transport
@@ -65,8 +66,9 @@ class Server(asyncio.AbstractServer):
         return self._faces if self._is_open else ()
 
     def attach(self, transport: StreamTransport) -> None:
-        """A connection has got its transport."""
+        """A connection has got its transport; what was set of the listener is set of it."""
         self._active += 1
+        transport.get_extra_info("socket").imitate(self._accepting)
         self._transports.add(transport)
 
     def detach(self, transport: StreamTransport) -> None:
@@ -113,8 +115,10 @@ class Server(asyncio.AbstractServer):
             return
         self._serving = True
         self._context = contextvars.copy_context()  # in which protocols are made and called
-        for host, listener in self._listeners:
-            listener.handler = lambda kinds, now, host=host, listener=listener: self._accept(host, listener, now)
+        for (host, listener), face in zip(self._listeners, self._faces, strict=True):
+            listener.handler = lambda kinds, now, host=host, listener=listener, face=face: self._accept(
+                host, listener, face, now
+            )
             listener.is_reserved = False
 
     async def serve_forever(self) -> None:
@@ -147,7 +151,8 @@ class Server(asyncio.AbstractServer):
                 if not waiter.done():
                     waiter.set_result(None)
 
-    def _accept(self, host: Host, listener: Listener, now: Instant) -> None:
+    def _accept(self, host: Host, listener: Listener, face: ListenerFace, now: Instant) -> None:
+        self._accepting = face
         while (connection := host.accept(listener)) is not None:
             try:
                 self._context.copy().run(self._make_transport, host, connection, self)

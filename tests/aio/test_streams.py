@@ -78,3 +78,20 @@ def test_clients_are_closed_and_aborted_on_every_python(world: World) -> None:
     assert world.run(lambda: main("close_clients")) == (True, bytes(1 << 20))
     buffered, received = world.run(lambda: main("abort_clients"))
     assert not buffered and 0 < len(received) < 1 << 20
+
+
+def test_keep_alive_of_a_server_is_that_of_its_connections(world: World) -> None:
+    """create_server(keep_alive=True), which asyncio has from 3.13 on: a client that vanishes is noticed."""
+
+    async def main() -> int:
+        writers: list[asyncio.StreamWriter] = []
+        server = await asyncio.start_server(lambda _, writer: writers.append(writer), SERVER, 80, keep_alive=True)
+        server.sockets[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+        _, writer = await asyncio.open_connection(SERVER, 80)
+        await asyncio.sleep(200)
+        server.close()
+        writer.close()
+        writers[0].close()
+        return world.server.counters["TcpExtTCPKeepAlive"]
+
+    assert world.run(main) == 2  # after 60 s, and the interval of probes later

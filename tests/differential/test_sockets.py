@@ -113,6 +113,20 @@ async def test_what_a_server_says_of_itself(stage: Stage) -> None:
 
 
 @differential
+async def test_what_is_set_of_a_listener_is_set_of_its_connections(stage: Stage) -> None:
+    server, client = stage.actor("server"), stage.actor("client")
+    listening: Any = await stage.listen(server)
+    for name, value in {"SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 30, "TCP_USER_TIMEOUT": 2500, "IP_TOS": 0x20}.items():
+        listening.sockets[0].setsockopt(*OPTIONS[name], value)
+    await stage.connect(client)
+    await server.until("connection_made")
+    for name in ("SO_KEEPALIVE", "TCP_KEEPIDLE", "TCP_USER_TIMEOUT", "IP_TOS"):
+        for actor in (server, client):
+            face = actor.transport.get_extra_info("socket")
+            stage.attempt(actor.name, name, face.getsockopt, *OPTIONS[name])
+
+
+@differential
 async def test_polling_an_idle_connection(stage: Stage) -> None:
     """What pools of connections do before they use one again."""
 
