@@ -3,6 +3,8 @@
 import asyncio
 import os
 import shutil
+import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from tests.kernel.conftest import NOBODY, wait_for
 from .links import Place
 
 USER, PASSWORD = "tester", "a password"
+SSL_REQUEST = struct.pack("!II", 8, 80877103)  # PostgreSQL's manual, Message Formats
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +65,38 @@ def redis() -> Iterator[Database]:
 
 
 @asynccontextmanager
-async def spliced(place: Place, database: Database) -> AsyncIterator[None]:
-    """`database`, as if it were the server of a link."""
+async def spliced(
+    place: Place, database: Database, tls_of_postgresql: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    """`database`, as if it were the server of a link; with TLS, as PostgreSQL begins it by TCP, but not on AF_UNIX."""
+    tasks: set[asyncio.Task[None] | None] = set()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
                 writer.write(data)
                 await writer.drain()
-            writer.write_eof()
+            if writer.can_write_eof():  # which TLS cannot
+                writer.write_eof()
+            else:
+                writer.close()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        if tls_of_postgresql is not None:
+            assert await reader.readexactly(8) == SSL_REQUEST
+            writer.write(b"S")
+            await writer.start_tls(tls_of_postgresql)
         there_reader, there_writer = await asyncio.open_unix_connection(database.path)
         await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
-        writer.close()
-        there_writer.close()
+        for each in (writer, there_writer):
+            each.close()
+            with suppress(OSError):
+                await each.wait_closed()
 
     async with await asyncio.start_server(take, place.server, database.port):
         yield
+        await asyncio.gather(*filter(None, tasks))
 
 
 def _program(name: str, folders: Sequence[Any], package: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 
 from . import databases
-from .conftest import Link
+from .conftest import Certificates, Link
 from .databases import PASSWORD, USER, Database, spliced
 from .links import SERVER_NAME, Place
 
@@ -67,6 +67,17 @@ def test_asyncpg_with_a_pool_and_a_query_that_is_given_up(paced_link: Link, post
                 assert await connection.fetchval("SELECT 7") == 7
 
     assert paced_link.run(functools.partial(spliced, database=postgresql), use).connections == 6
+
+
+def test_asyncpg_over_tls(paced_link: Link, postgresql: Database, certificates: Certificates) -> None:
+    async def use(place: Place, served: None) -> None:
+        options = of_postgresql(place) | {"ssl": certificates.client_context()}
+        async with asyncpg.create_pool(**options, min_size=3, max_size=3) as pool:
+            asked = (pool.fetchval("SELECT repeat('abc', $1)", 100_000) for _ in range(6))
+            assert set(await asyncio.gather(*asked)) == {"abc" * 100_000}
+
+    serve = functools.partial(spliced, database=postgresql, tls_of_postgresql=certificates.server_context())
+    assert paced_link.run(serve, use).connections == 3
 
 
 def test_redis(paced_link: Link, a_redis: Database) -> None:
