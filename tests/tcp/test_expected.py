@@ -93,7 +93,7 @@ def converse(profile, seed, **tcp):
 
 
 @pytest.mark.interpreted
-@settings(max_examples=examples(40))
+@settings(max_examples=examples(25))
 @given(
     st.sampled_from([0, 0, 0.01, 0.1]),
     st.sampled_from([0, 0.02]),

@@ -20,6 +20,8 @@ from tools.benchmarks.kernel_peer import Series
 from tools.benchmarks.loss import jain
 from tools.benchmarks.space import BenchError, compile_c, need
 
+pytestmark = pytest.mark.tools
+
 ROOT = Path(__file__).resolve().parents[2]
 MILLION = 1_000_000
 

@@ -10,6 +10,8 @@ import pytest
 
 from tools import conformance
 
+pytestmark = pytest.mark.tools
+
 ROOT = Path(__file__).resolve().parents[2]
 
 ROWS = [

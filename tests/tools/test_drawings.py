@@ -7,6 +7,8 @@ import pytest
 from stack.transport.tcp.states import MOVES, Cause, State
 from tools import draw_layers, draw_states
 
+pytestmark = pytest.mark.tools
+
 DRAWINGS = [
     ("tools/draw_states", draw_states.PICTURE, draw_states.draw),
     ("tools/draw_layers", draw_layers.PICTURE, draw_layers.draw),

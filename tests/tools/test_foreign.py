@@ -12,6 +12,8 @@ from tools.foreign_tests import suites
 from tools.foreign_tests.expectations import Expectations
 from tools.foreign_tests.place import KERNEL, STACK
 
+pytestmark = pytest.mark.tools
+
 EXPECTED = """
 version = "1.2"
 [files]

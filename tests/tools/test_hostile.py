@@ -4,6 +4,8 @@ import pytest
 
 from tools import hostile
 
+pytestmark = pytest.mark.tools
+
 
 @pytest.mark.parametrize("name", hostile.ATTACKS)
 def test_every_attack_arrives(name: str) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from tools import mutate
 
+pytestmark = pytest.mark.tools
+
 ROOT = Path(__file__).resolve().parents[2]
 PLANTED = mutate.load(ROOT / "tools" / "mutations")
 

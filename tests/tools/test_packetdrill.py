@@ -18,6 +18,8 @@ from stack.wire import ipv4
 from tools.packetdrill import build
 from tools.packetdrill.process import Process
 
+pytestmark = pytest.mark.tools
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SETTINGS = settings_of(Script("t"))
 
