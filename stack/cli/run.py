@@ -42,7 +42,9 @@ def find_program(command: Sequence[str]) -> Callable[[], object]:
     """
     if command and Path(command[0]).name in ("python", "python3", Path(sys.executable).name):
         command = command[1:]
-    name, *arguments = command or ("",)
+    if not command:
+        raise ConfigurationError("no program is given: tapstack run [options] -- PROGRAM [ARGUMENT ...]")
+    name, *arguments = command
     if name == "-m" and arguments:
         name, *arguments = arguments
         program: Callable[[], Any] = partial(runpy.run_module, name, run_name="__main__", alter_sys=True)
@@ -53,7 +55,7 @@ def find_program(command: Sequence[str]) -> Callable[[], object]:
         found = entry_points(group="console_scripts", name=name)
         if not found:
             raise ConfigurationError(
-                f"{name!r} is no Python file, no -m MODULE, and no command of an installed package"
+                f"{name!r} is neither a Python file, nor -m MODULE, nor a command of an installed package"
             )
         program, folder = lambda: sys.exit(next(iter(found)).load()()), os.getcwd()  # what it imports sees its sys.argv
     sys.argv = [name, *arguments]

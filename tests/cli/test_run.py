@@ -43,9 +43,17 @@ def test_the_command_of_a_package(program: str, capsys: pytest.CaptureFixture[st
     assert sys.argv == ["pytest", "--version"]
 
 
-@pytest.mark.parametrize("command", [[], ["no-such-program"], ["-m"], ["python"]])
-def test_no_program(program: str, command: list[str]) -> None:
-    with pytest.raises(ConfigurationError, match="is no Python file, no -m MODULE"):
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["no-such-program"], "'no-such-program' is neither a Python file, nor -m MODULE"),
+        (["-m"], "'-m' is neither a Python file, nor -m MODULE"),
+        ([], "no program is given: tapstack run"),
+        (["python"], "no program is given: tapstack run"),
+    ],
+)
+def test_no_program(program: str, command: list[str], why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
         find_program(command)
 
 
@@ -53,6 +61,6 @@ def test_its_options_are_its_own(program: str, capsys: pytest.CaptureFixture[str
     assert main(["run", "--mtu", "67", "--", "no-such-program", "--mtu", "1500"]) == 2
     assert "--mtu: 67 is not an MTU" in capsys.readouterr().err
     assert main(["run", "no-such-program", "--port", "80"]) == 2
-    assert "'no-such-program' is no Python file" in capsys.readouterr().err
+    assert "'no-such-program' is neither a Python file" in capsys.readouterr().err
     assert main(["run", "--port", "80", "--", "no-such-program"]) == 2
     assert "unrecognized arguments: --port" in capsys.readouterr().err
