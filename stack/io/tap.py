@@ -40,7 +40,8 @@ def check_name(name: str) -> str:
     octets = os.fsencode(name)
     if len(octets) > LONGEST_NAME:
         raise ConfigurationError(f"TAP name {name!r} has {len(octets)} octets; Linux accepts at most {LONGEST_NAME}")
-    if not name or name in (".", "..") or not name.isprintable() or any(c in "/:% " for c in name):
+    # The last two mean every device in /proc/sys/net, for which reason Linux lets none have them.
+    if not name or name in (".", "..", "all", "default") or not name.isprintable() or any(c in "/:% " for c in name):
         raise ConfigurationError(f"TAP name {name!r} is not one that Linux accepts: use letters and digits, as in tap0")
     return name
 

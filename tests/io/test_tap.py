@@ -15,7 +15,9 @@ def test_names_that_linux_takes(name: str) -> None:
     assert check_name(name[:15]) == name[:15]
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "tap%d", "a:1", "tap\n", "sixteen-octets-x", "é" * 8])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "a b", "tap%d", "a:1", "tap\n", "all", "default", "sixteen-octets-x", "é" * 8]
+)
 def test_names_that_linux_refuses(name: str) -> None:
     with pytest.raises(ConfigurationError, match="TAP name"):
         check_name(name)
