@@ -178,6 +178,27 @@ def test_a_new_syn_in_time_wait_without_timestamps(bench: Bench, isn: int, seq: 
         assert [each.state.name for each in bench.host.connections()] == ["TIME_WAIT"]
 
 
+@pytest.mark.req("9293-MAY-2")
+def test_what_replaces_a_time_wait_begins_above_all_that_was_sent(bench: Bench, isn: int) -> None:
+    """RFC 1122 4.2.2.13 (a), also when the old connection was faster than the clock that numbers begin with."""
+    peer = established(bench, isn=isn)
+    peer.strict = False
+    old_iss, sent = peer.iss, 0
+    while sent < 2_000_000:
+        sent += peer.write(60_000)
+        peer.send("A")
+    peer.close()
+    while peer.state == "FIN_WAIT_1":
+        peer.send("A")
+    peer.send("FA")
+    assert peer.state == "TIME_WAIT" and list(bench.host.resting())
+    peer.take()
+    again(peer, seq=1000)
+    [answer] = peer.take()
+    assert answer.flags == "SA" and old_iss is not None and peer.iss is not None
+    assert sent < (peer.iss - old_iss) % (1 << 32) < 1 << 31
+
+
 STAMP = 5000
 
 

@@ -139,7 +139,7 @@ def reopens(connection: "Connection", seg: Segment, now: Instant) -> bool:
         return False
     connection.counters["TcpExtTWRecycled"] += 1
     connection.finish(Cause.TIME_WAIT_OVER, None, now)
-    listener.on_syn(connection.key, seg, now)
+    listener.on_syn(connection.key, seg, now, connection.sender.nxt)
     return True
 
 

@@ -6,15 +6,24 @@ from typing import Final
 
 from stack.clock import MICROSECOND, Instant
 from stack.transport.flow import FlowKey
-from stack.transport.tcp.sequence import MASK
+from stack.transport.tcp.sequence import MASK, seq_lt
 
 _TICK: Final = 4 * MICROSECOND  # M of RFC 6528 section 3
+_BEYOND: Final = 1 << 16  # more than what may still be on its way beyond SND.NXT: nothing but a probe
 _FLOW: Final = struct.Struct("!IHIH")
 
 
 def initial_sequence_number(secret: bytes, key: FlowKey, now: Instant) -> int:
     """ISN = M + F(localip, localport, remoteip, remoteport, secretkey), with BLAKE2s for F."""
     return now // _TICK + keyed_hash(secret, b"isn", key) & MASK
+
+
+def beyond_incarnation(isn: int, snd_nxt: int) -> int:
+    """`isn`, unless the last incarnation has come further than that, up to `snd_nxt` (RFC 9293 3.6.1, MAY-2).
+
+    The clock goes on by 250,000 a second, which a connection of any speed overtakes.
+    """
+    return isn if seq_lt(snd_nxt, isn) else (snd_nxt + _BEYOND) & MASK
 
 
 def timestamp_offset(secret: bytes, key: FlowKey) -> int:

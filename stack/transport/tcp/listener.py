@@ -18,7 +18,7 @@ from stack.events import ACCEPTABLE, CLOSED, END_OF_STREAM, READABLE, URGENT, Su
 from stack.transport.flow import FlowKey
 from stack.transport.tcp import syn_cookies
 from stack.transport.tcp.half_open import HalfOpen
-from stack.transport.tcp.isn import initial_sequence_number
+from stack.transport.tcp.isn import beyond_incarnation, initial_sequence_number
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.states import State
 from stack.transport.tcp.terms import terms
@@ -98,8 +98,11 @@ class Listener(Subject):
         else:
             self.tcp.counters["TcpNoConnection"] += 1
 
-    def on_syn(self, key: FlowKey, seg: Segment, now: Instant) -> None:
-        """A SYN: remember it, and answer. Text that comes with it is left to be sent again."""
+    def on_syn(self, key: FlowKey, seg: Segment, now: Instant, before: int | None = None) -> None:
+        """A SYN: remember it, and answer. Text that comes with it is left to be sent again.
+
+        `before`: SND.NXT of the incarnation that it ends.
+        """
         tcp = self.tcp
         if self.is_full:
             tcp.counters["TcpExtListenOverflows"] += 1
@@ -109,6 +112,8 @@ class Listener(Subject):
             self._send_cookie(key, seg, now)
         else:
             iss = initial_sequence_number(tcp.secret, key, now)
+            if before is not None:
+                iss = beyond_incarnation(iss, before)
             half_open = HalfOpen(self, key, seg.seq, iss, terms(self.config, seg), now)
             if half_open.open(now):
                 tcp.counters["TcpPassiveOpens"] += 1
