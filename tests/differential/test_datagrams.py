@@ -144,6 +144,26 @@ async def test_what_may_be_sent(stage: Stage) -> None:
     server.attempt("is_closing")
 
 
+# asyncio ends the endpoint; the stack tells who has made the mistake.
+NO_ADDRESS = "TypeError[sendto(): AF_INET address must be tuple, not NoneType]"
+TOLD = "ValueError[Invalid address: an endpoint without remote_addr has to be told where to send to]"
+
+
+@differential(
+    differs={
+        "sendto(b'octets') =(None)": f"sendto(b'octets') =({TOLD})",
+        f"connection_lost({NO_ADDRESS})": None,
+        f"Fatal write error on datagram transport({NO_ADDRESS}, 'transport', 'protocol')": None,
+        "is_closing() =(True)": "is_closing() =(False)",
+    }
+)
+async def test_nowhere_to_send_to(stage: Stage) -> None:
+    client = await endpoint(stage, "client", local_addr=(stage.client_address, 0))
+    client.attempt("sendto", b"octets")
+    await stage.settle()
+    client.attempt("is_closing")
+
+
 @differential
 async def test_a_connected_endpoint_hears_its_peer_only(stage: Stage) -> None:
     server = await server_of(stage)
