@@ -2,9 +2,11 @@
 
 import asyncio
 import errno
+import functools
 import socket
-from asyncio import sslproto
-from collections.abc import Callable, Container, Iterable, Mapping
+from asyncio import sslproto, staggered
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,7 +64,7 @@ class ClientCalls(_Base):
                 local = name, number
             if not any(self._is_ours(address, local) for address in infos):
                 return await super().create_connection(protocol_factory, host, port, **options)
-            stack, connection = await self._connect_to_any(infos, local)
+            stack, connection = await self._connect_to_any(infos, local, options)
         return await self._hand_over(stack, connection, protocol_factory, context, given)
 
     async def connect_accepted_socket(  # type: ignore[override]
@@ -133,16 +135,41 @@ class ClientCalls(_Base):
         own = None if local is None else ipv4_of(self._territory.literal(local[0]))
         return self._territory.holds(number) or (own is not None and own != UNSPECIFIED and self._territory.holds(own))
 
-    async def _connect_to_any(self, addresses: list[tuple[Any, ...]], local: Any) -> tuple[Host, Connection]:
-        """The first of the stack's `addresses` that answers. Raises the first's OSError."""
-        errors = []
-        for address in addresses:
-            if self._is_ours(address, local):
-                try:
-                    return await self._open(address, local)
-                except OSError as error:
-                    errors.append(error)
-        raise errors[0]
+    async def _connect_to_any(
+        self, addresses: list[tuple[Any, ...]], local: Any, options: Mapping[str, Any]
+    ) -> tuple[Host, Connection]:
+        """The first of the stack's `addresses` that answers: each is tried when the one before has failed, or has not
+        answered within happy_eyeballs_delay (RFC 8305). Raises OSError, or with all_errors an ExceptionGroup.
+        """
+        errors: list[OSError] = []
+        opened: list[tuple[Host, Connection]] = []
+
+        async def attempt(address: tuple[Any, ...]) -> None:
+            try:
+                opened.append(await self._open(address, local))
+            except OSError as error:
+                errors.append(error)
+                raise
+
+        attempts = [functools.partial(attempt, each) for each in addresses if self._is_ours(each, local)]
+        delay = options.get("happy_eyeballs_delay")
+        if delay is None:
+            for each in attempts:
+                with suppress(OSError):
+                    await each()
+                    break
+        else:
+            try:
+                await staggered.staggered_race(attempts, delay, loop=self)
+            except BaseException:
+                for host, connection in opened:
+                    host.abort(connection, self._now())
+                raise
+        if not opened:
+            raise ExceptionGroup("create_connection failed", errors) if options.get("all_errors") else _one_of(errors)
+        for host, connection in opened[1:]:  # which were not told in time that they are not needed
+            host.abort(connection, self._now())
+        return opened[0]
 
     async def _open(
         self, address: tuple[Any, ...], local: Any = None, patience: Duration | None = None
@@ -206,3 +233,10 @@ def check_options(call: str, given: Iterable[str], known: Container[str]) -> Non
     for name in given:
         if name not in known:
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
+
+
+def _one_of(errors: Sequence[OSError]) -> OSError:
+    """What asyncio raises when nobody has answered."""
+    if all(str(each) == str(errors[0]) for each in errors):
+        return errors[0]
+    return OSError(f"Multiple exceptions: {', '.join(map(str, errors))}")

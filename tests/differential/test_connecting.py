@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import sys
 import warnings
 from typing import Any
 
@@ -41,6 +42,63 @@ async def test_no_address_answers(stage: Stage) -> None:
     at = await refuse(stage)
     connect = stage.loop.create_connection(lambda: stage.actor("client"), at[0], at[1], happy_eyeballs_delay=0.25)
     await stage.attempt_to("client", "connect with happy eyeballs", connect)
+
+
+def resolve_to(stage: Stage, *ports: int) -> None:
+    """Every name stands for these ports of the server's address."""
+
+    async def getaddrinfo(host: object, port: object, **options: object) -> list[Any]:
+        kind = socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+        return [(*kind, "", (stage.server_address, each)) for each in ports]
+
+    stage.loop.getaddrinfo = getaddrinfo  # type: ignore[method-assign]
+
+
+@differential
+async def test_the_second_address_answers(stage: Stage) -> None:
+    _, first = await refuse(stage)
+    server, client = stage.actor("server"), stage.actor("client")
+    await stage.listen(server)
+    resolve_to(stage, first, stage.at[1])
+    await stage.loop.create_connection(lambda: client, "name.test", 1)
+    client.note("peername", client.transport.get_extra_info("peername"))
+
+
+@differential
+async def test_neither_address_answers(stage: Stage) -> None:
+    first, second = stage.call_port(34571, "first"), stage.call_port(34572, "second")
+    resolve_to(stage, first, second)
+    for delay in (None, 0.01):
+        connect = stage.loop.create_connection(
+            lambda: stage.actor("client"), "name.test", 1, happy_eyeballs_delay=delay
+        )
+        await stage.attempt_to("client", "connect", connect)
+
+
+@differential
+async def test_happy_eyeballs(stage: Stage) -> None:
+    """The first address does not answer, so after a little while the second is tried, too."""
+    stage.listen_to_nobody()
+    silent = stage.at[1]
+    await stage.settle()
+    server, client = stage.actor("server"), stage.actor("client")
+    await stage.listen(server)
+    resolve_to(stage, silent, stage.at[1])
+    connect = stage.loop.create_connection(lambda: client, "name.test", 1, happy_eyeballs_delay=0.02)
+    await asyncio.wait_for(connect, 0.5)
+    client.transport.write(b"octets")
+    await server.until("data_received")
+
+
+if sys.version_info >= (3, 12):
+
+    @differential
+    async def test_all_errors(stage: Stage) -> None:
+        resolve_to(stage, stage.call_port(34571, "first"), stage.call_port(34572, "second"))
+        try:
+            await stage.loop.create_connection(lambda: stage.actor("client"), "name.test", 1, all_errors=True)
+        except ExceptionGroup as group:
+            stage.note("client", group.message, *group.exceptions)
 
 
 @differential
