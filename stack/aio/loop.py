@@ -50,6 +50,13 @@ class StackCalls(NameCalls, ClientCalls, DatagramCalls, FileCalls, _Base):
         self._stand_ins = StandIns(underlay.now)
         self._with_ports = weakref.WeakSet()
 
+    def run_forever(self) -> None:
+        """See AbstractEventLoop."""
+        try:
+            super().run_forever()
+        finally:
+            self._underlay.rest()
+
     def close(self) -> None:
         """Let what was closed be delivered, end the rest, let go of its ports, and of the devices."""
         if self.is_running() or self.is_closed():

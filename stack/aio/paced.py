@@ -49,5 +49,8 @@ class PacedNetwork:
     def _elapsed(self) -> Instant:
         return time.monotonic_ns() - self._began
 
+    def rest(self) -> None:
+        """Nothing: the network's time rests, too."""
+
     def close(self) -> None:
         """Nothing to let go of: the network belongs to whoever made it."""

@@ -42,6 +42,9 @@ class Underlay(Protocol):
     def turn(self, poll: "Poll[_Events]", timeout: float | None) -> "Sequence[_Events]":
         """Send what is to be sent, wait for `timeout` s at most, take what has arrived; returns what poll() did."""
 
+    def rest(self) -> None:
+        """The loop does not run any more: send what its last turn has led to, since nothing else will."""
+
     def close(self) -> None:
         """Let connections that the application has closed finish, for GRACE at most, and end the others."""
 
@@ -89,6 +92,11 @@ class Devices:
             ready = self._waiting.wait(poll, timeout)
             self._take()
             return ready
+
+    def rest(self) -> None:
+        """See Underlay. Raises DeviceError, as turn() does."""
+        with self._no_longer_if_it_fails():
+            self._send()
 
     @contextmanager
     def _no_longer_if_it_fails(self) -> Iterator[None]:
@@ -181,6 +189,9 @@ class VirtualNetwork:
         elif limit is not None:
             network.run(limit)
         return ready
+
+    def rest(self) -> None:
+        """Nothing: the network's time rests, too."""
 
     def close(self) -> None:
         """Nothing to let go of: the network belongs to whoever made it."""

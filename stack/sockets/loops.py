@@ -31,6 +31,9 @@ class Visit:
             self._driver.fail(error)
             raise
 
+    def rest(self) -> None:
+        """Nothing: the driver goes on."""
+
     def close(self) -> None:
         """End the connections that the loop has left open; those that it has closed are the driver's to finish."""
 
