@@ -11,6 +11,7 @@ from tools.foreign_tests import __main__ as runner
 from tools.foreign_tests import suites
 from tools.foreign_tests.expectations import Expectations
 from tools.foreign_tests.place import KERNEL, STACK
+from tools.foreign_tests.report import Result
 
 pytestmark = pytest.mark.tools
 
@@ -102,6 +103,17 @@ def test_a_suite_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         runner.main(["trio"])
     assert "no suite trio" in capsys.readouterr().err
+
+
+def test_of_another_version_nothing_is_expected(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [{"case": "test_a.py::test_one", "outcome": "failed", "reason": "so"}]
+    monkeypatch.setattr(runner, "run", lambda name, only, jobs: Result(name, "0.1", 1.0, records, (), compared=False))
+    assert runner.main(["asyncio"]) == 0
+    assert (
+        "1 failed, 0 skipped; all of it as listed, but for asyncio 0.1, of which nothing is" in capsys.readouterr().out
+    )
 
 
 CASES = """

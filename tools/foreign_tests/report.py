@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -13,13 +13,17 @@ _OUTCOMES = ("passed", "failed", "skipped", "not applicable")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcomes of one run of a suite, a record a case, and what of them nobody expected."""
+    """The outcomes of one run of a suite, a record a case, and what of them nobody expected.
+
+    `compared`: whether anything is expected of the suite in this version.
+    """
 
     suite: str
     version: str
     seconds: float
     records: Sequence[Mapping[str, Any]]
-    surprises: Sequence[str]
+    surprises: Sequence[str] = ()
+    compared: bool = True
 
     def count(self, outcome: str, *, on_stack: bool = False) -> int:
         """How many cases ended so; `on_stack`: of those in which the stack had something to carry."""
@@ -36,6 +40,7 @@ class Result:
             "counts": {name: self.count(name) for name in _OUTCOMES},
             "counts on the stack": {name: self.count(name, on_stack=True) for name in _OUTCOMES[:3]},
             "surprises": list(self.surprises),
+            "compared": self.compared,
             "cases": list(self.records),
         }
 
@@ -75,6 +80,4 @@ def _file(record: Mapping[str, Any]) -> str:
 
 
 def _of(result: Result, file: str) -> Result:
-    return Result(
-        result.suite, result.version, result.seconds, [each for each in result.records if _file(each) == file], ()
-    )
+    return replace(result, records=[each for each in result.records if _file(each) == file])

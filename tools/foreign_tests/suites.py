@@ -81,8 +81,9 @@ def _copy_aiohttp(folder: Path) -> tuple[Path, list[str]]:
         command += ["--no-binary", "aiohttp", "--dest", str(caches), f"aiohttp=={version}"]
         if subprocess.run(command).returncode or not archive.exists():
             raise Missing(f"pip could not download the source distribution of aiohttp {version} (see above)")
+    safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.4 and later have it
     with tarfile.open(archive) as file:
-        file.extractall(folder, filter="data")
+        file.extractall(folder, **safely)
     source = folder / f"aiohttp-{version}"
     _rewrite(source / "tests")
     # Without what is for programs that they are not run under here: pytest would have to know them.
