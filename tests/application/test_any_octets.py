@@ -46,6 +46,7 @@ def outcome(reader: Any, data: bytes) -> Any:
 
 @given(heads)
 @example(b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: cGET /\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+@example(b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n")
 @settings(max_examples=examples(1000))
 def test_the_readers_agree(data: bytes) -> None:
     assert outcome(H11Reader(), data) == outcome(HttptoolsReader(), data)

@@ -6,7 +6,7 @@ from typing import Final
 import h11
 
 from stack.application.http.messages import METHODS
-from stack.application.http.reading.grammar import FIELDS, REQUEST_LINE, Head
+from stack.application.http.reading.grammar import FIELD, FIELDS, REQUEST_LINE, Head
 from stack.application.http.reading.refusals import refusal
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([^\r]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -34,4 +34,6 @@ class H11Reader:
             raise refusal(octets, str(error)) from None
         assert isinstance(event, h11.Request)  # a whole section that is not refused is one
         minor = 0 if line[4] == b"0" else 1
-        return Head(line[1].decode(), event.target, minor, list(event.headers))
+        # Not event.headers, in which some values are in lower case.
+        fields = [(name.lower(), value) for name, value in FIELD.findall(octets, line.end())]
+        return Head(line[1].decode(), event.target, minor, fields)
