@@ -41,6 +41,7 @@ SANITIZERS: Final = [
 
 CORE: Final = [
     "clock.py",
+    "echo.py",
     "events.py",
     "path.py",
     "host.py",

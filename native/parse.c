@@ -6,10 +6,14 @@
 #include "offload.h"
 
 #define KIND_TCP 1u
+#define KIND_ECHO 2u
 #define ETHERNET 14u
 #define IPV4 20u
 #define TCP 20u
 #define PROTOCOL_TCP 6u
+#define PROTOCOL_ICMP 1u
+#define ICMP 8u         /* octets of its header */
+#define ECHO_REQUEST 8u /* and a code of 0 */
 #define TIMESTAMPS 12u
 #define FLAG_URG 0x20u
 #define FRAGMENT_BITS 0x3FFFu /* more fragments, and the offset */
@@ -45,28 +49,38 @@ static void parse_options(const uint8_t *buffer, uint32_t start, uint32_t length
     }
 }
 
+/* The octets that frame `index` carries of `protocol`, if it is plain: untagged, for `mac`, IPv4 without options or
+ * fragmentation from a possible source, its header verified; 0 if it is not. */
+static uint32_t parse_ipv4(const struct ring *ring, uint32_t index, const uint8_t *mac, uint8_t protocol)
+{
+    static const uint8_t plain[3] = {0x08, 0x00, 0x45}; /* EtherType, version 4 and IHL 5 */
+    const uint32_t length = ring->lengths[index];
+    const uint8_t *const frame = ring->buffer + ring->starts[index];
+    const uint8_t *const ip = frame + ETHERNET;
+
+    if (length < ETHERNET + IPV4 || memcmp(frame, mac, 6) != 0 || memcmp(ip - 2, plain, 3) != 0)
+        return 0;
+    const uint32_t total = get16(ip + 2);
+    if (total < IPV4 || total > length - ETHERNET || (get16(ip + 6) & FRAGMENT_BITS) || ip[9] != protocol)
+        return 0;
+    return can_be_a_source(get32(ip + 12)) && net_checksum(ip, IPV4, 0) == 0 ? total - IPV4 : 0;
+}
+
 /* Whether frame `index` is a plain TCP segment, verified; `record` is zero and gets its fields. */
 static int parse_plain(const struct ring *ring, uint32_t index, const uint8_t *mac, struct record *record)
 {
-    static const uint8_t plain[3] = {0x08, 0x00, 0x45}; /* EtherType, version 4 and IHL 5 */
     const uint8_t *const buffer = ring->buffer;
     const uint32_t start = ring->starts[index];
-    const uint32_t length = ring->lengths[index];
     const uint8_t *const ip = buffer + start + ETHERNET;
     const uint8_t *const tcp = ip + IPV4;
+    const uint32_t size = parse_ipv4(ring, index, mac, PROTOCOL_TCP);
 
-    if (length < ETHERNET + IPV4 + TCP || memcmp(buffer + start, mac, 6) != 0 || memcmp(ip - 2, plain, 3) != 0)
+    if (size < TCP)
         return 0;
-    const uint32_t total = get16(ip + 2);
-    if (total < IPV4 + TCP || total > length - ETHERNET || (get16(ip + 6) & FRAGMENT_BITS) || ip[9] != PROTOCOL_TCP)
-        return 0;
-    const uint32_t size = total - IPV4;
     const uint32_t header = (uint32_t)(tcp[12] >> 4) * 4u;
     const uint32_t src = get32(ip + 12);
     const uint32_t dst = get32(ip + 16);
-    if (header < TCP || header > size || (tcp[13] & FLAG_URG) || !can_be_a_source(src))
-        return 0;
-    if (net_checksum(ip, IPV4, 0) != 0)
+    if (header < TCP || header > size || (tcp[13] & FLAG_URG))
         return 0;
     const uint64_t pseudo = (uint64_t)src + dst + PROTOCOL_TCP + size;
     if (ring->checksums[index] == CHECKSUM_FULL && net_checksum(tcp, size, pseudo) != 0)
@@ -87,6 +101,26 @@ static int parse_plain(const struct ring *ring, uint32_t index, const uint8_t *m
     record->payload_start = options + header - TCP;
     record->payload_length = size - header;
     parse_options(buffer, options, header - TCP, record);
+    return 1;
+}
+
+/* The same for an ICMP echo request, whose payload here is the whole message. */
+static int parse_echo(const struct ring *ring, uint32_t index, const uint8_t *mac, struct record *record)
+{
+    const uint32_t start = ring->starts[index] + ETHERNET + IPV4;
+    const uint8_t *const message = ring->buffer + start;
+    const uint8_t *const ip = message - IPV4;
+    const uint32_t size = parse_ipv4(ring, index, mac, PROTOCOL_ICMP);
+
+    if (size < ICMP || message[0] != ECHO_REQUEST || message[1] || ring->checksums[index] == CHECKSUM_PARTIAL ||
+        net_checksum(message, size, 0) != 0)
+        return 0;
+    record->segments = 1;
+    record->src = get32(ip + 12);
+    record->dst = get32(ip + 16);
+    record->tos = ip[1];
+    record->payload_start = start;
+    record->payload_length = size;
     return 1;
 }
 
@@ -118,7 +152,10 @@ uint32_t net_parse_tcp(const struct ring *ring, uint32_t count, const uint8_t *m
                 record->payload_start = 0;
         } else {
             net_place_text(ring, i);
-            net_complete_tcp(ring, i);
+            if (parse_echo(ring, i, mac, record))
+                record->kind = KIND_ECHO;
+            else
+                net_complete_tcp(ring, i);
         }
         if (filled == 0 || !net_merge(ring, record - 1, record))
             filled++;

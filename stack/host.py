@@ -10,8 +10,7 @@ thousand hosts in virtual time, a third the replay of a capture.
     host.dispatch(now)                   let the applications' handlers see what happened
     host.take_frames(port)               what is to be sent; replies are gathered until here
 
-Nothing is sent before take_frames(): an answer that an application writes while it handles an event carries the
-acknowledgment of what it answers.
+Nothing is sent before take_frames(): an answer that an application writes carries the acknowledgment of the request.
 """
 
 import errno
@@ -24,6 +23,7 @@ from stack.addresses import UNSPECIFIED, Ipv4Address, show_ipv4
 from stack.clock import Duration, Instant, Timer, TimerQueue
 from stack.config import HostConfig, TcpConfig
 from stack.counters import Counters
+from stack.echo import EchoResponder
 from stack.errors import ChecksumMismatch, MalformedPacket
 from stack.events import EventQueue, Subject
 from stack.fastpath.ring import FrameRing
@@ -81,6 +81,7 @@ class Host:
         routing = RoutingTable(self.interfaces, config.routes)
         self._ipv4 = Ipv4(config.ipv4, self.counters, self._timers, random, routing, self.interfaces)
         self._icmp = Icmp(config.icmp, self.counters, self._ipv4)
+        self._echo = EchoResponder(config.icmp.echo_reply, self._ipv4, self.interfaces, self.counters)
         self._udp = Udp(config.udp, self.counters, self._events, self._ipv4, random)
         self._tcp = Tcp(config.tcp, self.counters, self._timers, self._events, self, secret, random)
         self.on_echo_reply: Callable[[Ipv4Address, int, int, bytes, Instant], None] | None = None
@@ -95,7 +96,7 @@ class Host:
     def receive(self, port: int, frames: FrameRing | Sequence[bytes], now: Instant) -> None:
         """Process frames that arrived on interface `port`; whatever they are, this does not raise.
 
-        Frames of a link with offload come in a ring, which says what was left out of them.
+        With offload they come in a ring, which says what was left out of them.
         """
         self._now = now
         if isinstance(frames, FrameRing):
@@ -328,7 +329,7 @@ class Host:
         for record in fastpath.parse_tcp(ring, interface.mac):
             if record[0] == fastpath.RECORD_TCP and self._on_plain_segment(ring, record, now):
                 plain += record[2]
-            else:
+            elif record[0] != fastpath.RECORD_ECHO or not self._echo.answer(ring, record, now):
                 interface.receive_frame(ring[record[1]], now)
         counters = self.counters
         counters["EthInFrames"] += ring.count

@@ -17,7 +17,7 @@ LAYERS = (
     ("wire",),
     ("fastpath",),
     ("link", "internet", "transport"),
-    ("path",),
+    ("path", "echo"),
     ("host",),
     ("virtual", "io"),
     ("aio",),

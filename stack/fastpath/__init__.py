@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stack.errors import ConfigurationError
 from stack.fastpath import reference
-from stack.fastpath.reference import RECORD_OTHER, RECORD_TCP, Record
+from stack.fastpath.reference import RECORD_ECHO, RECORD_OTHER, RECORD_TCP, Record
 
 _CHOICES = ("native", "reference")
 
@@ -56,6 +56,7 @@ else:
 
 __all__ = [
     "NAME",
+    "RECORD_ECHO",
     "RECORD_OTHER",
     "RECORD_TCP",
     "Record",

@@ -21,8 +21,9 @@ from stack.fastpath.offload import (
 )
 from stack.fastpath.ring import CHECKSUM_FULL, CHECKSUM_PARTIAL, FrameRing
 from stack.octets import Octets
-from stack.wire import ethernet, ipv4, tcp
+from stack.wire import ethernet, icmp, ipv4, tcp
 from stack.wire.checksum import internet_checksum, pseudo_header
+from stack.wire.ipv4 import Ipv4Header
 from stack.wire.tcp import ACK, CWR, FIN, PSH, URG
 from stack.wire.tcp_options import MAXIMUM_LENGTH as MAXIMUM_OPTIONS
 
@@ -30,6 +31,7 @@ NAME: Final = "reference"
 
 RECORD_OTHER: Final = 0
 RECORD_TCP: Final = 1
+RECORD_ECHO: Final = 2
 
 Record: TypeAlias = tuple[
     int, int, int, Ipv4Address, Ipv4Address, int, int, int, int, int, int, int, int, int, int, int, int, int, int
@@ -102,15 +104,19 @@ def write_frames(fd: int, ring: FrameRing) -> int:
 def parse_tcp(ring: FrameRing, mac: MacAddress) -> list[Record]:
     """One record for every frame, or for every run of segments that could be merged into one, in order.
 
-    RECORD_TCP is a plain segment for `mac`, verified: untagged, IPv4 without options or fragmentation from a
-    possible source, no urgent data. RECORD_OTHER leaves frame `index`, its checksum completed, to the layers. Payloads
-    of a run are moved together, over headers of the run that nobody needs any more. Options other than time stamps
-    alone are not looked into: the record says where they are. Raises ValueError when `mac` has not six octets.
+    RECORD_TCP is a plain segment for `mac`, verified: untagged, IPv4 without options or fragmentation from a possible
+    source, no urgent data. RECORD_ECHO is an ICMP echo request that is as plain; its payload is the whole message, and
+    nothing but the addresses and the TOS octet is told. RECORD_OTHER leaves frame `index`, its checksum completed, to
+    the layers. Payloads of a run are moved together, over headers of the run that nobody needs any more. Options other
+    than time stamps alone are not looked into: the record says where they are. Raises ValueError when `mac` has not six
+    octets.
     """
     check_mac(mac)
     records: list[Record] = []
     for index in range(ring.count):
         record = _parse_plain(ring, index, mac)
+        if record[0] == RECORD_OTHER:
+            record = _parse_echo(ring, index, mac)
         if record[0] == RECORD_OTHER:
             complete_tcp(ring, index)
         if records and (merged := _merge(ring, records[-1], record)) is not None:
@@ -239,18 +245,38 @@ def _other(index: int) -> Record:
     return (RECORD_OTHER, index, 0, UNSPECIFIED, UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def _parse_plain(ring: FrameRing, index: int, mac: MacAddress) -> Record:
-    frame = ring[index]
-    if len(frame) < _HEADERS or bytes(frame[:6]) != mac or bytes(frame[12:15]) != _IPV4_WITHOUT_OPTIONS:
-        return _other(index)
+def _parse_ipv4(frame: memoryview, mac: MacAddress, protocol: int) -> tuple[Ipv4Header, memoryview] | None:
+    if bytes(frame[:6]) != mac or bytes(frame[12:15]) != _IPV4_WITHOUT_OPTIONS:
+        return None
     try:
         header, text = ipv4.parse(frame[ethernet.HEADER_LENGTH :])
     except MalformedPacket:
+        return None
+    if header.protocol != protocol or header.more_fragments or header.fragment_offset:
+        return None
+    return (header, text) if can_be_a_source(header.src) else None
+
+
+def _parse_echo(ring: FrameRing, index: int, mac: MacAddress) -> Record:
+    found = _parse_ipv4(ring[index], mac, ipv4.PROTOCOL_ICMP)
+    if found is None or ring.checksums[index] == CHECKSUM_PARTIAL:
         return _other(index)
-    if header.protocol != ipv4.PROTOCOL_TCP or header.more_fragments or header.fragment_offset:
-        return _other(index)
+    header, text = found
     size = len(text)
-    if size < tcp.HEADER_LENGTH or not can_be_a_source(header.src):
+    if size < icmp.HEADER_LENGTH or (text[0], text[1]) != (icmp.ECHO_REQUEST, 0) or checksum(text):
+        return _other(index)
+    start = ring.starts[index] + ethernet.HEADER_LENGTH + ipv4.HEADER_LENGTH
+    zeros = (0, 0, 0, 0, 0, 0)
+    return (RECORD_ECHO, index, 1, header.src, header.dst, *zeros, header.tos, 0, 0, 0, 0, 0, start, size)
+
+
+def _parse_plain(ring: FrameRing, index: int, mac: MacAddress) -> Record:
+    found = _parse_ipv4(ring[index], mac, ipv4.PROTOCOL_TCP)
+    if found is None:
+        return _other(index)
+    header, text = found
+    size = len(text)
+    if size < tcp.HEADER_LENGTH:
         return _other(index)
     src_port, dst_port, seq, ack, offset, flags, window, _, _ = _TCP_HEADER.unpack_from(text)
     header_length = (offset >> 4) * 4
