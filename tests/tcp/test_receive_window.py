@@ -17,6 +17,25 @@ def flood(peer: Peer, length: int, at: int = 0, size: int = MSS) -> None:
         peer.send("A", seq=1 + start, data=min(size, at + length - start))
 
 
+@pytest.mark.req("9293-SHLD-14")
+@pytest.mark.parametrize("syn_backlog", [10, 0], ids=["remembered", "cookie"])
+@pytest.mark.parametrize("scale", [None, 7])
+def test_what_a_syn_ack_offers_is_taken(isn: int, syn_backlog: int, scale: int | None) -> None:
+    """The buffer is small at first, and grows: what the answer to a SYN says must not count on that."""
+    bench = Bench(TcpConfig(initial_receive_buffer=20_000, syn_backlog=syn_backlog))
+    listener = bench.listen()
+    peer = Peer(bench, isn=isn)
+    peer.syn(wscale=scale, ts=True)
+    offered = peer.expect("SA").window
+    peer.host_shift = 0 if scale is None else bench.tcp.receive_buffer.bit_length() - 16
+    peer.send("A")
+    peer.connection = bench.host.accept(listener)
+    flood(peer, offered, size=1000)
+    bench.elapse(SECOND)
+    assert peer.take()[-1].ack == 1 + offered
+    assert peer.read() == stream(0, offered)
+
+
 @pytest.mark.req("9293-SHLD-14", "9293-MAY-8", "9293-3.8.6.1-zwack", "9293-3.10.7.4-text-edge")
 def test_the_window_closes_as_the_buffer_fills(isn: int) -> None:
     bench = Bench(TcpConfig(receive_buffer=BUFFER))

@@ -11,7 +11,7 @@ from stack.clock import Instant, Timer
 from stack.transport.flow import FlowKey
 from stack.transport.tcp.isn import timestamp_offset
 from stack.transport.tcp.output import announced_mss
-from stack.transport.tcp.receiver import window_shift
+from stack.transport.tcp.receiver import initial_capacity, window_shift
 from stack.transport.tcp.sequence import MASK
 from stack.transport.tcp.terms import Terms
 from stack.transport.tcp.timestamps import Timestamps
@@ -73,7 +73,7 @@ class HalfOpen:
             user_timeout=seconds_of(config),
         )
         flags = SYN | ACK | (ECE if terms.ecn else 0)
-        window = min(config.receive_buffer, _MAXIMUM_WINDOW)
+        window = min(initial_capacity(config), _MAXIMUM_WINDOW)
         path.send(
             self.iss, self.irs + 1 & MASK, flags, window, tcp_options.build(options), b"", mss, now, config.dscp << 2
         )

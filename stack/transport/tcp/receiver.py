@@ -62,7 +62,7 @@ class Receiver:
 
     def __init__(self, config: TcpConfig, mss: int, memory: Memory) -> None:
         self._memory = memory
-        self.capacity = min(config.initial_receive_buffer, config.receive_buffer)
+        self.capacity = initial_capacity(config)
         self._most = config.receive_buffer
         self._read = 0  # octets read by the application since
         self._read_before = 0  # and in the round trip before that
@@ -284,6 +284,11 @@ class Receiver:
         edge = (self.nxt + window) & MASK
         if (self.edge - edge) & MASK > MASK >> 1:  # seq_lt
             self.edge = edge
+
+
+def initial_capacity(config: TcpConfig) -> int:
+    """How many octets a connection takes at first, before anybody has read any."""
+    return min(config.initial_receive_buffer, config.receive_buffer)
 
 
 def window_shift(capacity: int) -> int:
