@@ -44,6 +44,12 @@ async def test_no_address_answers(stage: Stage) -> None:
     await stage.attempt_to("client", "connect with happy eyeballs", connect)
 
 
+def free_port(stage: Stage, name: str) -> int:
+    """One that nobody has; in traces it is `name`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return stage.call_port(server.getsockname()[1], name)
+
+
 def resolve_to(stage: Stage, *ports: int) -> None:
     """Every name stands for these ports of the server's address."""
 
@@ -66,7 +72,7 @@ async def test_the_second_address_answers(stage: Stage) -> None:
 
 @differential
 async def test_neither_address_answers(stage: Stage) -> None:
-    first, second = stage.call_port(34571, "first"), stage.call_port(34572, "second")
+    first, second = free_port(stage, "first"), free_port(stage, "second")
     resolve_to(stage, first, second)
     for delay in (None, 0.01):
         connect = stage.loop.create_connection(
@@ -94,7 +100,7 @@ if sys.version_info >= (3, 12):
 
     @differential
     async def test_all_errors(stage: Stage) -> None:
-        resolve_to(stage, stage.call_port(34571, "first"), stage.call_port(34572, "second"))
+        resolve_to(stage, free_port(stage, "first"), free_port(stage, "second"))
         try:
             await stage.loop.create_connection(lambda: stage.actor("client"), "name.test", 1, all_errors=True)
         except ExceptionGroup as group:
@@ -105,7 +111,7 @@ if sys.version_info >= (3, 12):
 async def test_a_local_address(stage: Stage) -> None:
     server, client = stage.actor("server"), stage.actor("client")
     await stage.listen(server)
-    port = stage.call_port(34567, "local")
+    port = free_port(stage, "local")
     await stage.connect(client, local_addr=(stage.client_address, port))
     await server.until("connection_made")
     client.note("sockname", client.transport.get_extra_info("sockname"))
@@ -124,7 +130,7 @@ async def test_a_local_address_and_any_port(stage: Stage) -> None:
 async def test_a_local_address_that_is_in_use(stage: Stage) -> None:
     """By a connection to the same place."""
     await stage.listen(stage.actor("server"), stage.actor("another"))
-    port = stage.call_port(34568, "local")
+    port = free_port(stage, "local")
     await stage.connect(stage.actor("client"), local_addr=(stage.client_address, port))
     other = stage.actor("other")
     connect = stage.loop.create_connection(lambda: other, *stage.at, local_addr=(stage.client_address, port))
@@ -138,10 +144,10 @@ async def test_a_local_address_that_is_in_use(stage: Stage) -> None:
 )
 async def test_a_local_address_on_which_somebody_listens(stage: Stage) -> None:
     await stage.listen(stage.actor("server"))
-    listener = await stage.loop.create_server(lambda: stage.actor("nobody"), stage.client_address, 34569)
-    connect = stage.loop.create_connection(
-        lambda: stage.actor("client"), *stage.at, local_addr=(stage.client_address, stage.call_port(34569, "local"))
-    )
+    port = free_port(stage, "local")
+    listener = await stage.loop.create_server(lambda: stage.actor("nobody"), stage.client_address, port)
+    local = stage.client_address, port
+    connect = stage.loop.create_connection(lambda: stage.actor("client"), *stage.at, local_addr=local)
     await stage.attempt_to("client", "connect", connect)
     listener.close()
 
