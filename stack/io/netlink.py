@@ -5,8 +5,10 @@ by KernelSide.undo(). The only importer of pyroute2.
 """
 
 import errno
+import fcntl
 import os
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from stack.errors import DeviceError
 from stack.io.signals import fork, ignore_in_child
 
 _IFF_UP: Final = 1
+_SIOCGIFFLAGS: Final = 0x8913
+_IFREQ: Final = struct.Struct("16sH22x")  # name and flags
 _RTN_LOCAL: Final = 2  # a route to one of the machine's own addresses, ...
 _RTN_BROADCAST: Final = 3  # ... and one to a broadcast address: both only mirror an address
 _RTMGRP_LINK: Final = 1
@@ -143,12 +147,17 @@ class KernelSide:
             self._undo.append(lambda netlink: netlink.link("set", index=index, state="down"))
 
     def trouble(self) -> str | None:
-        """What has become of the device, as the end of "TAP 'tap0' ...": None while it is there and up."""
+        """What has become of the device, as the end of "TAP 'tap0' ...": None while it is there and up.
+
+        An event loop asks while it runs, and pyroute2 would run another one: so by netdevice(7), not by rtnetlink.
+        """
         try:
-            up = self._link()["flags"] & _IFF_UP
-        except NetlinkError:
+            request = _IFREQ.pack(socket.if_indextoname(self._index).encode(), 0)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+                _, flags = _IFREQ.unpack(fcntl.ioctl(asked.fileno(), _SIOCGIFFLAGS, request))
+        except OSError:
             return "was deleted"
-        return None if up else "was set down"
+        return None if flags & _IFF_UP else "was set down"
 
     def _link(self) -> Any:
         return self._netlink.get_links(self._index)[0]

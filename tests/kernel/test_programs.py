@@ -168,6 +168,22 @@ def test_the_stock_uvicorn_with_a_loop_of_ours(namespace: Namespace, application
     assert "tap0" not in namespace.devices()
 
 
+@pytest.mark.parametrize("factory", ["loop_factory", "uvloop_factory"])
+def test_a_device_that_is_set_down_while_a_loop_runs(namespace: Namespace, applications: Path, factory: str) -> None:
+    with (applications / "log").open("w+") as log:
+        program = namespace.start(
+            sys.executable, "-m", "uvicorn", "--loop", f"stack.aio:{factory}", "--host", "10.77.0.2", "--port", "80",
+            "apps:asgi", cwd=applications, env=ENVIRONMENT, stdout=log, stderr=log,
+        )  # fmt: skip
+        wait_for(lambda: "Uvicorn running" in (applications / "log").read_text(), "uvicorn to be ready")
+        namespace.run("ip", "link", "set", "tap0", "txqueuelen", "600")  # which is no trouble
+        assert namespace.run("curl", "-sS", "--max-time", "5", URL).stdout == "asgi 10.77.0"
+        assert "Exception" not in (applications / "log").read_text()
+        namespace.run("ip", "link", "set", "tap0", "down")
+        assert program.wait(10) == 1
+    assert "stack.errors.DeviceError: TAP 'tap0' was set down while it was in use" in (applications / "log").read_text()
+
+
 def test_a_loop_of_ours_is_told_by_a_file_where_it_is(namespace: Namespace, applications: Path) -> None:
     (applications / "there.toml").write_text('address = "192.0.2.2/24"\nhost-address = "192.0.2.1/24"\ntap = "tap7"\n')
     with (applications / "log").open("w+") as log:
