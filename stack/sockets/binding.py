@@ -2,14 +2,18 @@
 
 import errno
 import os
-from typing import TYPE_CHECKING
+import random
+from typing import TYPE_CHECKING, Final
 
 from stack.addresses import UNSPECIFIED, Ipv4Address, show_ipv4
 from stack.host import Host
+from stack.transport.ports import ephemeral_port
 from stack.transport.tcp.listener import Listener
 
 if TYPE_CHECKING:
     from stack.sockets.net import Net
+
+_RANDOM: Final = random.SystemRandom()
 
 
 class Binding:
@@ -19,12 +23,12 @@ class Binding:
         self._net = net
         self._places = net.places(address)
         self.address = address
-        low, high = net.territory.hosts[0].config.tcp.ephemeral_ports
-        found = next((each for each in ((port,) if port else range(low, high + 1)) if self._is_free(each)), None)
-        if found is None:
+        if not port:
+            port = ephemeral_port(net.territory.hosts[0].config.tcp.ephemeral_ports, _RANDOM, self._is_free)
+        elif not self._is_free(port):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        self.port = found
-        net.bound.update((host, own, found) for host, own in self._places.items())
+        self.port = port
+        net.bound.update((host, own, port) for host, own in self._places.items())
 
     @property
     def name(self) -> tuple[str, int]:

@@ -47,6 +47,8 @@ class MessageCalls:
     def recvfrom(self, sock: Kernel, bufsize: int, flags: int = 0) -> tuple[bytes, Any]:
         """As socket.socket.recvfrom()."""
         if self._is_datagrams(sock):
+            if bufsize < 0:
+                raise ValueError("negative buffersize in recvfrom")
             data, sender = received(Kernel.recv(sock, bufsize + HEADER_SIZE, flags), bufsize)
             return data, sender or self.getpeername(sock)
         if type_of(sock) != socket.SOCK_STREAM:
@@ -150,6 +152,8 @@ class MessageCalls:
         """As socket.socket.sendmsg(); the stack has no ancillary data."""
         to = None if address is None else self._header(sock, address)
         if to is None and not self._is_datagrams(sock):
+            if ancdata and number_of(sock) is not None:
+                ancdata = ()  # as with TCP, which has no file descriptors to pass
             return Kernel.sendmsg(sock, buffers, ancdata, flags, *([] if address is None else [address]))
         if list(ancdata):
             raise error_of(errno.EINVAL)
@@ -214,6 +218,10 @@ class MessageCalls:
             return None
         if not isinstance(address, tuple) or len(address) != 2 or address[0] in _NO_NAMES:
             return None
+        if not isinstance(address[1], int):
+            raise TypeError(f"{type(address[1]).__name__!r} object cannot be interpreted as an integer")
+        if not 0 <= address[1] < 65536:
+            raise OverflowError("port must be 0-65535.")
         number = self.net.number(address[0])
         if number is None:
             infos = self.net.names.getaddrinfo(*address, socket.AF_INET, type_of(sock))

@@ -92,6 +92,8 @@ class Methods(MessageCalls):
         if splice is None:
             Kernel.listen(sock, backlog)
         elif isinstance(splice, StreamSplice):
+            if not -(1 << 31) <= backlog < 1 << 31:
+                raise OverflowError("signed integer is out of range")
             stream = splice
             self.net.call(lambda: stream.listen(backlog))
         else:

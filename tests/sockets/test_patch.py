@@ -279,13 +279,13 @@ def test_connections_that_nobody_accepts_end_with_the_listener(paced: Paced) -> 
 
 
 def test_the_backlog_bounds_those_that_wait() -> None:
-    clients = []
-    with socket.create_server((SERVER, 80), backlog=1), pytest.raises(TimeoutError):
-        for _ in range(20):  # a few are on their way to the program already
-            clients.append(socket.create_connection((SERVER, 80), SOON))
+    with socket.create_server((SERVER, 80), backlog=1):
+        clients = [socket.create_connection((SERVER, 80), LATE)]
+        with pytest.raises(TimeoutError):
+            for _ in range(20):  # a few are on their way to the program already
+                clients.append(socket.create_connection((SERVER, 80), SOON))
     for client in clients:
         client.close()
-    assert clients
 
 
 def test_the_stack_ends_while_a_program_waits(paced: Paced, pair: Pair) -> None:
@@ -391,6 +391,40 @@ def test_an_address_of_the_stacks_never_goes_to_the_kernel(family: int, kind: in
             with pytest.raises(OSError) as caught:
                 call()
             assert caught.value.errno == errno.ENETUNREACH
+
+
+def test_what_is_no_port(listener: socket.socket) -> None:
+    with socket.socket() as sock, socket.socket(type=socket.SOCK_DGRAM) as asker:
+        calls = (
+            lambda: sock.bind((SERVER, 65536)),
+            lambda: sock.connect((SERVER, -1)),
+            lambda: asker.sendto(b"x", (SERVER, 65536)),
+            lambda: listener.listen(1 << 31),
+        )
+        for call in calls:
+            with pytest.raises(OverflowError):
+                call()
+        with pytest.raises(TypeError):
+            sock.connect((SERVER, "http"))
+        asker.bind((SERVER, 53))
+        with pytest.raises(ValueError, match="negative"):
+            asker.recvfrom(-1)
+
+
+def test_a_port_that_was_bound_is_not_the_next_ones(listener: socket.socket) -> None:
+    """Otherwise a client that binds would meet its last connection, which rests in TIME-WAIT."""
+    ports = set()
+    for _ in range(20):
+        with socket.socket() as client:
+            client.bind((CLIENT, 0))
+            ports.add(client.getsockname()[1])
+    assert len(ports) > 10
+
+
+def test_file_descriptors_are_not_passed_over_tcp(pair: Pair) -> None:
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", 0))]
+    assert pair[0].sendmsg([b"one", b"two"], rights) == 6
+    assert pair[1].recvmsg(100, 100)[:2] == (b"onetwo", [])
 
 
 def test_ports_are_free_again_at_once(paced: Paced) -> None:
