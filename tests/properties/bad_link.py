@@ -101,6 +101,8 @@ class BadLink:
     def run_clean(self, duration: int) -> None:
         """From now on the link is good: everything arrives in order, after a millisecond, for `duration`."""
         end = self.now + duration
+        for side in self.sides:
+            self.read_all(side)  # it may all have arrived before
         while self.now < end:
             if not any(self.air):
                 due = [d for side in self.sides if (d := side.host.deadline()) is not None]
