@@ -166,6 +166,20 @@ def test_what_may_not_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
             assert world.get("/file.txt").status == status
 
 
+@pytest.mark.parametrize(
+    ("call", "target", "fields"),
+    [("dup", "/large", {}), ("dup", "/file.txt", {"Range": "bytes=0-1"}), ("scandir", "/sub/", {})],
+)
+def test_too_many_files_are_open_for_one_more(
+    site: World, large: bytes, call: str, target: str, fields: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> int:
+        raise OSError(24, "no")
+
+    monkeypatch.setattr(os, call, refuse)
+    assert site.get(target, **fields).status == 503
+
+
 @pytest.mark.req("9110-2", "9110-18", "9110-25")
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT"])
 def test_files_are_only_read(site: World, method: str) -> None:

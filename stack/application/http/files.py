@@ -69,13 +69,19 @@ class Directory:
         except Refusal as refusal:
             if refusal.status != 404:
                 raise
-            return listing.response(directory, request.path, self._contains)
+            return self._listing(directory, request)
         try:
             if stat.S_ISDIR(status.st_mode):
-                return listing.response(directory, request.path, self._contains)
+                return self._listing(directory, request)
             return _file(descriptor, status, path, request)
         finally:
             os.close(descriptor)
+
+    def _listing(self, directory: int, request: Request) -> Response:
+        try:
+            return listing.response(directory, request.path, self._contains)
+        except OSError as error:
+            raise _refusal(error.errno) from None
 
     def _contains(self, place: str) -> bool:
         """Whether `place`, an absolute path without links, is in the directory."""
@@ -128,9 +134,16 @@ def _file(descriptor: int, status: os.stat_result, path: str, request: Request) 
     return _ranges(descriptor, size, ranges, content_type, fields)
 
 
+def _duplicate(descriptor: int) -> int:
+    try:
+        return os.dup(descriptor)
+    except OSError as error:
+        raise _refusal(error.errno) from None
+
+
 def _whole(descriptor: int, size: int, fields: list[tuple[str, str]]) -> Response:
     if size > _SMALL:
-        return Response(200, fields, FileBody(os.dup(descriptor), [Part(b"", 0, size)]))
+        return Response(200, fields, FileBody(_duplicate(descriptor), [Part(b"", 0, size)]))
     octets = os.pread(descriptor, size, 0) if size else b""
     if len(octets) < size:
         raise Refusal(503, "The file is being changed.", [("Retry-After", "1")])
@@ -144,14 +157,14 @@ def _ranges(
     if len(ranges) == 1:
         first, last = ranges[0]
         fields += [("Content-Type", content_type), ("Content-Range", f"bytes {first}-{last}/{size}")]
-        return Response(206, fields, FileBody(os.dup(descriptor), [Part(b"", first, last - first + 1)]))
+        return Response(206, fields, FileBody(_duplicate(descriptor), [Part(b"", first, last - first + 1)]))
     boundary = secrets.token_hex(12)
     parts = []
     for first, last in ranges:
         lead = f"\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: bytes {first}-{last}/{size}\r\n\r\n"
         parts.append(Part(lead.encode("ascii"), first, last - first + 1))
     fields.append(("Content-Type", f"multipart/byteranges; boundary={boundary}"))
-    return Response(206, fields, FileBody(os.dup(descriptor), parts, f"\r\n--{boundary}--\r\n".encode("ascii")))
+    return Response(206, fields, FileBody(_duplicate(descriptor), parts, f"\r\n--{boundary}--\r\n".encode("ascii")))
 
 
 def _type_of(path: str) -> str:
