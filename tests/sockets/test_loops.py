@@ -105,18 +105,18 @@ class Recorder(asyncio.Protocol):
 @pytest.mark.parametrize("is_running", [True, False])
 def test_what_arrives_while_the_loops_thread_is_elsewhere_waits_for_it(cable: Cable, is_running: bool) -> None:
     recorder = Recorder()
+    others = []  # to be waited for when no loop runs: until then they may need the stack
 
     def meanwhile(peer: socket.socket) -> None:
         peer.sendall(b"for the loop")
         peer.close()
-        served = in_thread(serve_echo)
+        others.append(in_thread(serve_echo))
         while True:
             try:
                 assert ask() == b"hello\n"
                 break
             except ConnectionRefusedError:
                 continue
-        served.result(LATE)
         assert recorder.told == []
 
     async def connect(listener: socket.socket) -> socket.socket:
@@ -136,6 +136,8 @@ def test_what_arrives_while_the_loops_thread_is_elsewhere_waits_for_it(cable: Ca
         if not is_running:
             meanwhile(peer)
         runner.run(asyncio.wait_for(wait(), LATE))
+    for other in others:
+        other.result(LATE)
     assert recorder.told == [(b"for the loop", threading.get_ident()), None]
 
 
