@@ -17,6 +17,7 @@ WARM_UP: Final = 100  # connections before those that are counted
 MANY: Final = ("10.77.0.11", "10.77.0.12", "10.77.0.13", "10.77.0.14")  # addresses that have connections
 OF_EACH: Final = 12_500
 CORES: Final = 2
+COSTLY: Final = "/stats.json"  # what costs the server so much that its client leaves nearly all of every core to it
 
 
 def _servers(folder: Path) -> dict[str, Starter]:
@@ -40,7 +41,7 @@ def cases(folder: Path, seconds: int) -> Iterator[Case]:
             run = _load(start, arguments, seconds)
             yield Case(f"requests, {load}", name, "a second", seconds + 1, run, REFERENCE)
     for workers in range(1, CORES + 1):
-        run = _load(servers.ours("auto", workers), ["--connections", "64"], seconds)
+        run = _load(servers.ours("auto", workers), ["--connections", "64"], seconds, COSTLY)
         yield Case("requests, workers", f"ours, {workers} of them", "a second", seconds + 1, run, "ours, 1 of them")
 
 
@@ -53,13 +54,13 @@ def uvicorn_cases(seconds: int) -> Iterator[Case]:
             yield Case("uvicorn, 64 connections", name, "a second", seconds + 1, run, reference)
 
 
-def _load(start: Starter, arguments: list[str], seconds: int) -> Callable[[int], Figure]:
+def _load(start: Starter, arguments: list[str], seconds: int, path: str = servers.PATH) -> Callable[[int], Figure]:
     def run(repetition: int) -> Figure:
         with Stage() as stage:
             server = start(stage)
-            _wrk(server, arguments, 1)
+            _wrk(server, arguments, 1, path)
             frames, cpu = server.frames(), server.cpu()
-            said = _wrk(server, arguments, seconds)
+            said = _wrk(server, arguments, seconds, path)
             frames, cpu = server.frames() - frames, server.cpu() - cpu
         requests = int(_found(r"(\d+) requests in", said))
         details = {
@@ -74,8 +75,9 @@ def _load(start: Starter, arguments: list[str], seconds: int) -> Callable[[int],
     return run
 
 
-def _wrk(server: Server, arguments: list[str], seconds: int) -> str:
-    said = server.client.run("wrk", "--threads", "1", "--duration", f"{seconds}s", "--latency", *arguments, server.url)
+def _wrk(server: Server, arguments: list[str], seconds: int, path: str = servers.PATH) -> str:
+    options = ["--threads", "1", "--duration", f"{seconds}s", "--latency", *arguments]
+    said = server.client.run("wrk", *options, server.url(path))
     for trouble in ("Socket errors", "Non-2xx"):
         if trouble in said:
             raise BenchError(f"wrk: {said}")

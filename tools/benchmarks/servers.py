@@ -12,6 +12,7 @@ from typing import Any, Final
 from tools.benchmarks.space import PATIENCE, BenchError, Kernel, Process, Stage
 
 PORT: Final = 80
+PATH: Final = "/bench/64"  # what gives 64 octets
 OURS, THEIRS = "10.77.0.2", "10.77.0.1"  # the server's and the client's address
 _NGINX: Final = """
 daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr error;
@@ -32,10 +33,9 @@ class Server:
     client: Kernel
     device: str
 
-    @property
-    def url(self) -> str:
-        """What gives 64 octets."""
-        return f"http://{OURS}/bench/64"
+    def url(self, path: str) -> str:
+        """Where `path` is."""
+        return f"http://{OURS}{path}"
 
     def cpu(self) -> float:
         """Seconds that the server's process has spent, and those that it has started; in the kernel too."""
@@ -137,7 +137,7 @@ def _when_ready(server: Server) -> Server:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:
-            server.client.run("curl", "--silent", "--fail", "--noproxy", "*", "--max-time", "2", server.url)
+            server.client.run("curl", "--silent", "--fail", "--noproxy", "*", "--max-time", "2", server.url(PATH))
         except BenchError:
             time.sleep(0.05)
         else:
