@@ -50,6 +50,7 @@ CORE: Final = [
     "internet/*.py",
     "io/driver.py",
     "io/engine.py",
+    "io/waiting.py",
     "link/conflict.py",
     "link/interface.py",
     "link/neighbors.py",
