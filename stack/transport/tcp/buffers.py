@@ -124,14 +124,14 @@ class ReceiveBuffer:
         self._memory.used += size
 
     def read(self, limit: int) -> bytes:
-        """Take up to `limit` octets: of what came as one large piece that alone, which spares a copy."""
+        """Take up to `limit` octets: what came as one large piece alone, which spares a copy."""
         data = self._first
         if not self._at and len(data) <= limit and (self._more is None or len(data) >= _LARGE):
             self._next()
         else:
-            parts = []
+            parts: list[memoryview] = []
             left = limit
-            while left and self._first:
+            while left and self._first and not (parts and len(self._first) >= _LARGE):
                 parts.append(self._take(left))
                 left -= len(parts[-1])
             data = b"".join(parts)
