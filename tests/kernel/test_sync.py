@@ -95,10 +95,14 @@ with stack.sockets.patch(hosts={"web.test": "10.77.0.1"}) as net:
     connection.close()
     print("refused", trying(lambda: socket.create_connection(("10.77.0.1", 9), 9)))
     print("nobody", trying(lambda: socket.create_connection(("10.77.0.99", 9), 9)))
-    with socket.create_connection(("10.77.0.1", 1), 0.1) as silent:
+    with socket.create_connection(("10.77.0.1", 1), 9) as silent:
+        silent.settimeout(0.1)
         print("silent", trying(lambda: silent.recv(1)))
-    with socket.create_connection(("10.77.0.1", 2), 9) as reset:
-        print("reset", trying(lambda: reset.recv(1)))
+    def reset():  # which may come before connect() has returned
+        with socket.create_connection(("10.77.0.1", 2), 9) as connection:
+            return connection.recv(1)
+
+    print("reset", trying(reset))
     with socket.socket(type=socket.SOCK_DGRAM) as asker:
         asker.settimeout(9)
         asker.sendto(b"stack", ("10.77.0.1", 7))
