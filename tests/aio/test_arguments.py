@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import CLIENT, SERVER, World
+from tests.aio.conftest import CLIENT, SERVER, World
 
 CALLS: dict[str, tuple[Callable[[Any], Awaitable[object]], str]] = {
     "a server that is nowhere": (

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from stack.aio.datagram import BURST
-
-from .conftest import CLIENT, SERVER, World
+from tests.aio.conftest import CLIENT, SERVER, World
 
 
 class Peer(asyncio.DatagramProtocol):

@@ -12,8 +12,7 @@ from stack.aio.underlay import Devices
 from stack.aio.uv import UvLoop, WatchedDevices
 from stack.io.engine import Engine
 from stack.wire import arp, ethernet
-
-from .conftest import CLIENT, SERVER, make_host
+from tests.aio.conftest import CLIENT, SERVER, make_host
 
 
 class Wire:

@@ -8,8 +8,7 @@ import pytest
 
 from stack.aio.install import installed
 from stack.aio.loop import VirtualLoop
-
-from .conftest import SERVER, World
+from tests.aio.conftest import SERVER, World
 
 
 def by_run(main: Callable[[], object]) -> object:

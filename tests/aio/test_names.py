@@ -15,8 +15,7 @@ import pytest
 
 from stack.addresses import ipv4
 from stack.aio.loop import VirtualLoop
-
-from .conftest import CLIENT, SERVER, World
+from tests.aio.conftest import CLIENT, SERVER, World
 
 ZONE = {
     "www.example.org.": ["A 192.0.2.80", "A 192.0.2.81"],

@@ -7,8 +7,7 @@ import socket
 import pytest
 
 from stack.transport.tcp.states import State
-
-from .conftest import CLIENT, SERVER, World
+from tests.aio.conftest import CLIENT, SERVER, World
 
 IP_FREEBIND = 15  # <linux/in.h>; Python has no name for it
 

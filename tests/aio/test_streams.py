@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from .conftest import SERVER, World
+from tests.aio.conftest import SERVER, World
 
 
 def test_an_echo_by_streams_and_a_sleep_that_takes_no_time(world: World) -> None:

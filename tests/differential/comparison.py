@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from .places import KERNEL, PLACES
-from .stage import Stage, Trace
+from tests.differential.places import KERNEL, PLACES
+from tests.differential.stage import Stage, Trace
 
 Scenario = Callable[[Stage], Awaitable[None]]
 

@@ -19,8 +19,7 @@ from stack.io.engine import Engine
 from stack.virtual.link import LinkProfile
 from stack.virtual.network import Network
 from tests.aio.conftest import Inline
-
-from .stage import Stage
+from tests.differential.stage import Stage
 
 CLIENT, SERVER, BROADCAST, NOBODYS = "10.0.0.1", "10.0.0.2", "10.0.0.255", "10.0.0.77"
 _REAL, _VIRTUAL = 10.0, 3600.0  # s that a scenario waits for something to happen

@@ -1,7 +1,7 @@
 """The end of a connection: in order, in part, at once."""
 
-from .comparison import differential
-from .stage import LARGE, Stage
+from tests.differential.comparison import differential
+from tests.differential.stage import LARGE, Stage
 
 
 @differential

@@ -7,8 +7,8 @@ import sys
 import warnings
 from typing import Any
 
-from .comparison import differential
-from .stage import Actor, Stage
+from tests.differential.comparison import differential
+from tests.differential.stage import Actor, Stage
 
 
 async def refuse(stage: Stage) -> tuple[str, int]:

@@ -7,8 +7,8 @@ import sys
 import warnings
 from typing import Any
 
-from .comparison import differential
-from .stage import DatagramActor, Stage
+from tests.differential.comparison import differential
+from tests.differential.stage import DatagramActor, Stage
 
 
 async def endpoint(stage: Stage, name: str, **options: Any) -> DatagramActor:

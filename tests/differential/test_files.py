@@ -7,9 +7,9 @@ import struct
 import tempfile
 from typing import IO, Any
 
-from .comparison import differential
-from .stage import LARGE, Actor, Stage
-from .test_tls import CLIENT, SERVER
+from tests.differential.comparison import differential
+from tests.differential.stage import LARGE, Actor, Stage
+from tests.differential.test_tls import CLIENT, SERVER
 
 
 def pauses(actor: Actor) -> None:

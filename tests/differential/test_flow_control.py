@@ -2,8 +2,8 @@
 
 import sys
 
-from .comparison import differential
-from .stage import LARGE, Actor, Stage
+from tests.differential.comparison import differential
+from tests.differential.stage import LARGE, Actor, Stage
 
 
 def pauses(actor: Actor) -> None:

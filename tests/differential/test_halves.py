@@ -1,7 +1,7 @@
 """Half-close: the end of one direction, and what eof_received() answers to it."""
 
-from .comparison import differential
-from .stage import LARGE, Stage
+from tests.differential.comparison import differential
+from tests.differential.stage import LARGE, Stage
 
 
 @differential

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from .comparison import differential
-from .stage import Stage
+from tests.differential.comparison import differential
+from tests.differential.stage import Stage
 
 PROGRAMS = 8  # of each kind
 CALLS = ("write", "write", "write_eof", "close", "abort", "reset", "pause_reading", "resume_reading", "resume_reading")

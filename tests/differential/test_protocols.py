@@ -5,8 +5,8 @@ import contextvars
 from collections.abc import Callable
 from typing import Any
 
-from .comparison import differential
-from .stage import LARGE, Actor, BufferedActor, Stage
+from tests.differential.comparison import differential
+from tests.differential.stage import LARGE, Actor, BufferedActor, Stage
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="not set")
 

@@ -3,8 +3,8 @@
 import socket
 import struct
 
-from .comparison import differential
-from .stage import LARGE, Actor, Stage
+from tests.differential.comparison import differential
+from tests.differential.stage import LARGE, Actor, Stage
 
 
 def reset(actor: Actor) -> None:

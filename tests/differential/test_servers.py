@@ -6,8 +6,8 @@ import sys
 import warnings
 from typing import Any
 
-from .comparison import differential
-from .stage import LARGE, Actor, Stage
+from tests.differential.comparison import differential
+from tests.differential.stage import LARGE, Actor, Stage
 
 CAN_END_CLIENTS = sys.version_info >= (3, 13)
 

@@ -7,8 +7,8 @@ import select
 import socket
 from typing import Any
 
-from .comparison import differential
-from .stage import LARGE, Stage
+from tests.differential.comparison import differential
+from tests.differential.stage import LARGE, Stage
 
 OPTIONS = {
     "SO_TYPE": (socket.SOL_SOCKET, socket.SO_TYPE),

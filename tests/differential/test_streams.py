@@ -5,9 +5,9 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 
-from .comparison import differential
-from .stage import LARGE, Stage
-from .test_tls import CLIENT, SERVER
+from tests.differential.comparison import differential
+from tests.differential.stage import LARGE, Stage
+from tests.differential.test_tls import CLIENT, SERVER
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 Client = Callable[[Reader, Writer], Awaitable[None]]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trustme
 
-from .comparison import differential
-from .stage import LARGE, Actor, Stage
+from tests.differential.comparison import differential
+from tests.differential.stage import LARGE, Actor, Stage
 
 _NAME = "server.test"
 _authority = trustme.CA()

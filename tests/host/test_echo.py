@@ -90,7 +90,7 @@ requests = st.builds(
 spoiling = st.lists(st.tuples(st.integers(0, 90), st.integers(1, 255)), max_size=1)
 
 
-@pytest.mark.req("792-8", "1122-3.2.2.6-1")
+@pytest.mark.req("792-2", "1122-3.2.2.6-1", "1122-3.2.2.6-3")
 @settings(max_examples=examples(100))
 @given(st.lists(st.tuples(requests, spoiling, st.sampled_from([0, 0, 7])), max_size=6), st.booleans(), st.booleans())
 @example([(request(b"", rest=0), [], 0)], True, True)

@@ -17,8 +17,7 @@ from stack.clock import MILLISECOND
 from stack.virtual.link import LinkProfile
 from tests.aio.conftest import Inline, World
 from tests.kernel.conftest import Namespace
-
-from .links import SERVER_NAME, KernelLink, PacedWorld, VirtualLink
+from tests.libraries.links import SERVER_NAME, KernelLink, PacedWorld, VirtualLink
 
 Link = VirtualLink | KernelLink
 

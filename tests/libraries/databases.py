@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 
 from tests.kernel.conftest import NOBODY, wait_for
-
-from .links import Place
+from tests.libraries.links import Place
 
 USER, PASSWORD = "tester", "a password"
 SSL_REQUEST = struct.pack("!II", 8, 80877103)  # PostgreSQL's manual, Message Formats

@@ -12,8 +12,8 @@ import uvicorn
 from aiohttp import web
 from hypercorn.asyncio.udp_server import UDPServer
 
-from .applications import Asgi, aiohttp_application, asgi
-from .links import Place
+from tests.libraries.applications import Asgi, aiohttp_application, asgi
+from tests.libraries.links import Place
 
 
 @asynccontextmanager

@@ -8,12 +8,11 @@ import aiohttp
 import pytest
 
 from tests.aio.conftest import SERVER, World
-
-from . import applications
-from .applications import CHUNK, digest_of_octets
-from .conftest import Certificates, Link
-from .links import SERVER_NAME, Place
-from .servers import aiohttp_serves
+from tests.libraries import applications
+from tests.libraries.applications import CHUNK, digest_of_octets
+from tests.libraries.conftest import Certificates, Link
+from tests.libraries.links import SERVER_NAME, Place
+from tests.libraries.servers import aiohttp_serves
 
 pytestmark = pytest.mark.libraries
 

@@ -10,8 +10,8 @@ import anyio.abc
 import pytest
 from anyio.streams.tls import TLSListener, TLSStream
 
-from .conftest import Certificates, Link
-from .links import SERVER_NAME, Place
+from tests.libraries.conftest import Certificates, Link
+from tests.libraries.links import SERVER_NAME, Place
 
 pytestmark = pytest.mark.libraries
 

@@ -10,11 +10,11 @@ import httpx
 import pytest
 import websockets
 
-from . import applications
-from .applications import digest_of_octets
-from .conftest import Certificates, Link
-from .links import SERVER_NAME, KernelLink, Place
-from .servers import hypercorn_serves, running_uvicorn, uvicorn_serves
+from tests.libraries import applications
+from tests.libraries.applications import digest_of_octets
+from tests.libraries.conftest import Certificates, Link
+from tests.libraries.links import SERVER_NAME, KernelLink, Place
+from tests.libraries.servers import hypercorn_serves, running_uvicorn, uvicorn_serves
 
 pytestmark = pytest.mark.libraries
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from .links import KernelLink, Memory, Place, Serve
-from .servers import running_uvicorn
+from tests.libraries.links import KernelLink, Memory, Place, Serve
+from tests.libraries.servers import running_uvicorn
 
 pytestmark = [pytest.mark.libraries, pytest.mark.kernel]
 

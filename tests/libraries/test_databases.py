@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 import redis.asyncio
 
-from . import databases
-from .conftest import Certificates, Link
-from .databases import PASSWORD, USER, Database, spliced
-from .links import SERVER_NAME, Place
+from tests.libraries import databases
+from tests.libraries.conftest import Certificates, Link
+from tests.libraries.databases import PASSWORD, USER, Database, spliced
+from tests.libraries.links import SERVER_NAME, Place
 
 pytestmark = pytest.mark.libraries
 

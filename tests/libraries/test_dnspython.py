@@ -13,9 +13,8 @@ import pytest
 
 from tests.aio.conftest import SERVER, World
 from tests.aio.test_names import DnsServer
-
-from .conftest import Link
-from .links import Place
+from tests.libraries.conftest import Link
+from tests.libraries.links import Place
 
 pytestmark = pytest.mark.libraries
 

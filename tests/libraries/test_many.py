@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from .links import KernelLink, Memory, Place
+from tests.libraries.links import KernelLink, Memory, Place
 
 pytestmark = [pytest.mark.libraries, pytest.mark.kernel]
 

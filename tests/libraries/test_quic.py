@@ -14,10 +14,9 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import QuicEvent
 
 from tests.aio.conftest import CLIENT, SERVER, World
-
-from .conftest import Certificates, Link
-from .links import SERVER_NAME, KernelLink, Place
-from .servers import hypercorn_serves
+from tests.libraries.conftest import Certificates, Link
+from tests.libraries.links import SERVER_NAME, KernelLink, Place
+from tests.libraries.servers import hypercorn_serves
 
 pytestmark = pytest.mark.libraries
 

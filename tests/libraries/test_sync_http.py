@@ -19,9 +19,8 @@ import requests.adapters
 import urllib3
 
 from stack.sockets import Net, Socket, patch
+from tests.libraries.conftest import SERVER_NAME, Certificates
 from tests.sockets.conftest import LATE, SERVER, SOON, Paced, net, paced
-
-from .conftest import SERVER_NAME, Certificates
 
 pytestmark = pytest.mark.libraries
 

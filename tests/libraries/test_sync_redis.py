@@ -10,9 +10,8 @@ import pytest
 import redis
 
 from stack.sockets import Net, patch
+from tests.libraries.conftest import SERVER_NAME
 from tests.sockets.conftest import LATE, SERVER, SOON, net, paced
-
-from .conftest import SERVER_NAME
 
 pytestmark = pytest.mark.libraries
 

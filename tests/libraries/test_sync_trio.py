@@ -13,9 +13,8 @@ import trio
 
 import stack.sockets.trio
 from stack.sockets import Net, patch
+from tests.libraries.conftest import SERVER_NAME, Certificates
 from tests.sockets.conftest import CLIENT, LATE, NOBODY, SERVER, SOON, net, paced
-
-from .conftest import SERVER_NAME, Certificates
 
 pytestmark = pytest.mark.libraries
 

@@ -13,9 +13,8 @@ from websockets.exceptions import ConnectionClosedError
 
 from stack.virtual.link import LinkProfile
 from tests.aio.conftest import SERVER, World
-
-from .conftest import Certificates, Link
-from .links import SERVER_NAME, Place
+from tests.libraries.conftest import Certificates, Link
+from tests.libraries.links import SERVER_NAME, Place
 
 pytestmark = pytest.mark.libraries
 

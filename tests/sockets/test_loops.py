@@ -16,8 +16,7 @@ from stack.errors import DeviceError
 from stack.io.engine import Engine
 from stack.sockets import Net, patch
 from stack.sockets.loops import SharedLoop
-
-from .conftest import CLIENT, LATE, SERVER, in_thread, make_host
+from tests.sockets.conftest import CLIENT, LATE, SERVER, in_thread, make_host
 
 
 class Device:

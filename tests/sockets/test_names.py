@@ -12,8 +12,7 @@ from stack.aio import resolver
 from stack.aio.paced import PacedNetwork
 from stack.sockets import Net, patch
 from tests.aio.test_names import DnsServer
-
-from .conftest import LATE, SERVER, SOON, Paced, in_thread
+from tests.sockets.conftest import LATE, SERVER, SOON, Paced, in_thread
 
 
 @pytest.fixture

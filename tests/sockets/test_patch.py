@@ -15,8 +15,7 @@ import trustme
 
 from stack.sockets import Net, patch
 from stack.sockets.stream_splice import StreamSplice
-
-from .conftest import CLIENT, LATE, NOBODY, SERVER, SOON, Paced, in_thread
+from tests.sockets.conftest import CLIENT, LATE, NOBODY, SERVER, SOON, Paced, in_thread
 
 LINGER_0 = struct.pack("ii", 1, 0)
 BIG = bytes(range(256)) * 12_000

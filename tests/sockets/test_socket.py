@@ -12,8 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from stack.sockets import Net, Socket
-
-from .conftest import CLIENT, LATE, NOBODY, SERVER, SOON, Paced, in_thread
+from tests.sockets.conftest import CLIENT, LATE, NOBODY, SERVER, SOON, Paced, in_thread
 
 LINGER_0 = struct.pack("ii", 1, 0)
 BIG = bytes(range(256)) * 12_000

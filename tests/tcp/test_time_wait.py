@@ -10,9 +10,8 @@ from stack.clock import MILLISECOND, SECOND
 from stack.config import TcpConfig
 from stack.transport.tcp.connection import Connection
 from stack.wire.tcp_options import TcpOptions
-
-from .harness import Bench, established
-from .peer import Peer, Sent
+from tests.tcp.harness import Bench, established
+from tests.tcp.peer import Peer, Sent
 
 MSL = TcpConfig().maximum_segment_lifetime
 
