@@ -271,8 +271,15 @@ class VirtualLoop(StackLoop):
     def __init__(
         self, network: Network, names: Mapping[str, str] | None = None, dns_servers: Sequence[Ipv4Address] = ()
     ) -> None:
-        super().__init__(VirtualNetwork(network), names or {}, dns_servers)
+        self._virtual = VirtualNetwork(network)
+        super().__init__(self._virtual, names or {}, dns_servers)
 
     def time(self) -> float:
         """Seconds of the network's time."""
         return self._now() / SECOND
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
+        """As asyncio's; the network's time stands still meanwhile."""
+        work = super().run_in_executor(executor, func, *args)
+        self._virtual.hold(work)
+        return work

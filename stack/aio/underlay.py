@@ -6,11 +6,12 @@ together, which is why two writes of an answer are one segment), the wait is cut
 has arrived is taken, and the transports call their protocols right there.
 """
 
+import asyncio
 import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from stack.clock import MILLISECOND, SECOND, Instant
 from stack.errors import DeviceError
@@ -21,6 +22,7 @@ from stack.virtual.network import Network
 
 GRACE: Final = 750 * MILLISECOND  # how long close() lets connections finish before it resets them
 _SHORTEST: Final = 0.000_001  # s; asyncio's time is a float, and a wait that is shorter than its last digit never ends
+_PATIENCE: Final = 1.0  # s of real time; a thread that takes longer may be waiting for the network itself
 
 _Events = TypeVar("_Events")
 Poll = Callable[[float | None], Sequence[_Events]]
@@ -154,12 +156,22 @@ class VirtualNetwork:
     """Hosts of a network in virtual time: nothing waits, the loop's clock is the network's.
 
     So a program that takes an hour, over links as bad as one likes, is run in no time, and each time in the same way.
-    A real file descriptor (a thread that has finished, say) is waited for only when nothing is left to happen.
+    What a thread does takes none of that time either: until it is done the network's clock stands still. Any other
+    file descriptor is waited for only when nothing is left to happen.
     """
 
     def __init__(self, network: Network) -> None:
         self.hosts = [node for node in network.nodes if isinstance(node, Host)]
         self._network = network
+        self._threads = 0
+
+    def hold(self, work: "asyncio.Future[Any]") -> None:
+        """Let the clock stand still until a thread has done `work`."""
+        self._threads += 1
+        work.add_done_callback(self._on_done)
+
+    def _on_done(self, work: "asyncio.Future[Any]") -> None:
+        self._threads -= 1
 
     def now(self) -> Instant:
         """The network's time."""
@@ -175,6 +187,8 @@ class VirtualNetwork:
         for host in self.hosts:
             if dispatch(host, network.now):
                 timeout = 0
+        if self._threads and timeout != 0 and (ready := poll(_PATIENCE)):
+            return ready
         if timeout is None:
             limit = None
         else:

@@ -2,9 +2,11 @@
 
 import asyncio
 import socket
+import threading
 
 import pytest
 
+from stack.aio import underlay
 from tests.aio.conftest import SERVER, World
 
 
@@ -95,3 +97,25 @@ def test_keep_alive_of_a_server_is_that_of_its_connections(world: World) -> None
         return world.server.counters["TcpExtTCPKeepAlive"]
 
     assert world.run(main) == 2  # after 60 s, and the interval of probes later
+
+
+def test_what_a_thread_does_takes_no_time(world: World) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.timeout(0.001):  # of the network's time
+            await asyncio.to_thread(threading.Event().wait, 0.05)
+        assert loop.time() == began
+
+    world.run(main)
+
+
+def test_a_thread_may_wait_for_the_network(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(underlay, "_PATIENCE", 0.01)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        future = asyncio.run_coroutine_threadsafe(asyncio.sleep(60, "slept"), loop)
+        assert await asyncio.to_thread(future.result) == "slept"
+
+    world.run(main)
