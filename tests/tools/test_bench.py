@@ -2,12 +2,12 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -220,11 +220,11 @@ def test_the_programs_say_how_they_are_used(programs: dict[str, Path], program: 
 # The whole
 
 
-def bench(*arguments: str) -> subprocess.Popen[str]:
+def bench(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tools.benchmarks", *arguments],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -282,20 +282,16 @@ def test_the_c_programs_send_to_the_kernel_and_receive_from_it(tmp_path: Path) -
 @pytest.mark.kernel
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_nothing_is_left_of_a_run_that_is_ended(number: int, code: int) -> None:
-    before = set(Path(os.environ.get("TMPDIR", "/tmp")).glob("tapstack-bench-*"))
-    process = bench("loss", "--only", "no loss: ours to Linux")
-    end = time.monotonic() + 30
-    while not any("stack_peer" in each for each in processes_of(process.pid)):
-        assert process.poll() is None and time.monotonic() < end, process.communicate()
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == code, errors
-    assert "Traceback" not in errors
-    while processes_of(process.pid):
-        assert time.monotonic() < end + 10, processes_of(process.pid)
-    left = set(Path(os.environ.get("TMPDIR", "/tmp")).glob("tapstack-bench-*")) - before
-    if number == signal.SIGKILL:  # nobody can tidy up then, but for what the system does
-        for folder in left:
-            shutil.rmtree(folder)
-    else:
-        assert not left
+    with tempfile.TemporaryDirectory() as folder:
+        process = bench("loss", "--only", "no loss: ours to Linux", TMPDIR=folder)
+        end = time.monotonic() + 30
+        while not any("stack_peer" in each for each in processes_of(process.pid)):
+            assert process.poll() is None and time.monotonic() < end, process.communicate()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == code, errors
+        assert "Traceback" not in errors
+        while processes_of(process.pid):
+            assert time.monotonic() < end + 10, processes_of(process.pid)
+        if number != signal.SIGKILL:  # nobody can tidy up then, but for what the system does
+            assert not os.listdir(folder)
