@@ -389,7 +389,7 @@ class HttpConnection:
         if self._phase is _OVER:
             return
         self._phase = _OVER
-        self._timer.disarm()
+        self._timer.retire()  # or its owner, which is us, would be garbage in a ring
         self._buffer = self._out = b""
         self._may_hold(0)
         if self._source is not None:
