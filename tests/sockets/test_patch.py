@@ -345,9 +345,10 @@ def test_what_is_not_the_stacks_is_the_kernels() -> None:
         with socket.create_connection(name, LATE) as client, listener.accept()[0] as server:
             server.sendall(b"x")
             assert client.recv(1) == b"x" and client.getpeername() == name
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]  # which the kernel has free afterwards
     with socket.socket() as client:
-        client.bind(("", 0))  # which is the stack's, until it turns out not to be
-        port = client.getsockname()[1]
+        client.bind(("", port))  # which is the stack's, until it turns out not to be
         with socket.create_server(("127.0.0.1", 0)) as listener:
             client.connect(listener.getsockname())
             assert client.getsockname() == ("127.0.0.1", port)
