@@ -4,40 +4,28 @@ import time
 from collections.abc import Sequence
 from typing import TypeVar
 
-from stack.aio.underlay import Poll
+from stack.aio.underlay import NetworkInMemory, Poll
 from stack.clock import SECOND, Instant
-from stack.host import Host
-from stack.io.engine import dispatch
 from stack.virtual.network import Network
 
 _Events = TypeVar("_Events")
 
 
-class PacedNetwork:
+class PacedNetwork(NetworkInMemory):
     """An underlay (stack.aio.underlay): what is due on `network` happens in its turns, on the machine's clock.
 
     Links delay and lose as they do in virtual time, but a run is not repeated octet for octet.
     """
 
     def __init__(self, network: Network) -> None:
-        self.hosts = [node for node in network.nodes if isinstance(node, Host)]
-        self._network = network
+        super().__init__(network)
         self._began = time.monotonic_ns() - network.now
-
-    def now(self) -> Instant:
-        """The network's time, which goes on at the end of each turn's wait."""
-        return self._network.now
-
-    def filenos(self) -> Sequence[int]:
-        """None: nothing here is outside of the process."""
-        return ()
 
     def turn(self, poll: Poll[_Events], timeout: float | None) -> Sequence[_Events]:
         """Send what is to be sent, wait for the next thing to happen, let everything happen that is due."""
         network = self._network
-        for host in self.hosts:
-            if dispatch(host, network.now):
-                timeout = 0
+        if self._dispatch():
+            timeout = 0
         at = network.settle()
         if at is not None:
             left = max(0, at - self._elapsed()) / SECOND
@@ -48,9 +36,3 @@ class PacedNetwork:
 
     def _elapsed(self) -> Instant:
         return time.monotonic_ns() - self._began
-
-    def rest(self) -> None:
-        """Nothing: the network's time rests, too."""
-
-    def close(self) -> None:
-        """Nothing to let go of: the network belongs to whoever made it."""

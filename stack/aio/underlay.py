@@ -152,7 +152,34 @@ class Devices:
             engine.flush()
 
 
-class VirtualNetwork:
+class NetworkInMemory:
+    """Hosts of a network in memory: what underlays of such have in common, whatever the network's time is."""
+
+    def __init__(self, network: Network) -> None:
+        self.hosts = [node for node in network.nodes if isinstance(node, Host)]
+        self._network = network
+
+    def now(self) -> Instant:
+        """The network's time."""
+        return self._network.now
+
+    def filenos(self) -> Sequence[int]:
+        """None: nothing here is outside of the process."""
+        return ()
+
+    def _dispatch(self) -> bool:
+        """Tell the hosts' applications what has happened; False: nothing had."""
+        happened = [dispatch(host, self._network.now) for host in self.hosts]
+        return any(happened)
+
+    def rest(self) -> None:
+        """Nothing: the network's time rests, too."""
+
+    def close(self) -> None:
+        """Nothing to let go of: the network belongs to whoever made it."""
+
+
+class VirtualNetwork(NetworkInMemory):
     """Hosts of a network in virtual time: nothing waits, the loop's clock is the network's.
 
     So a program that takes an hour, over links as bad as one likes, is run in no time, and each time in the same way.
@@ -161,8 +188,7 @@ class VirtualNetwork:
     """
 
     def __init__(self, network: Network) -> None:
-        self.hosts = [node for node in network.nodes if isinstance(node, Host)]
-        self._network = network
+        super().__init__(network)
         self._threads = 0
 
     def hold(self, work: "asyncio.Future[Any]") -> None:
@@ -173,20 +199,11 @@ class VirtualNetwork:
     def _on_done(self, work: "asyncio.Future[Any]") -> None:
         self._threads -= 1
 
-    def now(self) -> Instant:
-        """The network's time."""
-        return self._network.now
-
-    def filenos(self) -> Sequence[int]:
-        """None: nothing here is outside of the process."""
-        return ()
-
     def turn(self, poll: Poll[_Events], timeout: float | None) -> Sequence[_Events]:
         """Let the next thing happen, unless the loop has something to do before it."""
         network = self._network
-        for host in self.hosts:
-            if dispatch(host, network.now):
-                timeout = 0
+        if self._dispatch():
+            timeout = 0
         if self._threads and timeout != 0 and (ready := poll(_PATIENCE)):
             return ready
         if timeout is None:
@@ -203,9 +220,3 @@ class VirtualNetwork:
         elif limit is not None:
             network.run(limit)
         return ready
-
-    def rest(self) -> None:
-        """Nothing: the network's time rests, too."""
-
-    def close(self) -> None:
-        """Nothing to let go of: the network belongs to whoever made it."""
