@@ -10,16 +10,13 @@ TAPSTACK_CONFIG names, and their defaults. For hosts in memory and virtual time 
 
 import asyncio
 import functools
-import os
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stack.aio.attached import AttachedStack
+from stack.aio.attached import AttachedStack, settings_of
 from stack.aio.loop import StackLoop
 from stack.io.attachment import open_device
-from stack.io.configuration import load
 
 if TYPE_CHECKING:
     from stack.aio.uv import UvLoop
@@ -49,9 +46,7 @@ def uvloop_factory(**options: Any) -> "UvLoop":
 
 
 def _open(new_loop: Callable[[AttachedStack], _Result], options: dict[str, Any]) -> _Result:
-    file = os.environ.get("TAPSTACK_CONFIG")
-    given = {name.replace("_", "-"): value for name, value in options.items()}
-    settings = load(given, Path(file) if file else None, "TAPSTACK_CONFIG")
+    settings = settings_of(options)
     with ExitStack() as resources:
         queues, kernel = open_device(settings, resources)
         stack = AttachedStack(settings, queues[0], kernel, resources)

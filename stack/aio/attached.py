@@ -6,7 +6,8 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stack import __version__
 from stack.addresses import Ipv4Address
@@ -15,7 +16,7 @@ from stack.aio.underlay import Devices
 from stack.host import Host, Observer
 from stack.io.attachment import host_config
 from stack.io.capture import Capture
-from stack.io.configuration import ServeSettings
+from stack.io.configuration import ServeSettings, load
 from stack.io.engine import Engine
 from stack.io.netlink import KernelSide, LinkChanges
 from stack.io.tap import Tap
@@ -100,3 +101,13 @@ class AttachedStack:
     def own(self, resources: ExitStack) -> None:
         """Have the present loop's close() close `resources`."""
         self._devices.own(resources)
+
+
+def settings_of(options: Mapping[str, Any]) -> ServeSettings:
+    """Those of `tapstack serve` by `options`, whose names have underscores, then by the file that TAPSTACK_CONFIG names.
+
+    Raises ConfigurationError.
+    """
+    file = os.environ.get("TAPSTACK_CONFIG")
+    given = {name.replace("_", "-"): value for name, value in options.items()}
+    return load(given, Path(file) if file else None, "TAPSTACK_CONFIG")

@@ -9,18 +9,16 @@ import select
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from stack.addresses import UNSPECIFIED, Ipv4Address
-from stack.aio.attached import AttachedStack
+from stack.aio.attached import AttachedStack, settings_of
 from stack.aio.paced import PacedNetwork
 from stack.aio.territory import Territory, ipv4_of
 from stack.aio.underlay import Devices, Underlay
 from stack.host import Host
 from stack.io.attachment import open_device
-from stack.io.configuration import load
 from stack.sockets.driver import Driver
 from stack.sockets.loops import SharedLoop
 from stack.sockets.names import Names
@@ -76,9 +74,7 @@ class Net:
 
         Options are those of `tapstack serve`; for defaults see stack.aio.
         """
-        file = os.environ.get("TAPSTACK_CONFIG")
-        given = {name.replace("_", "-"): value for name, value in options.items()}
-        settings = load(given, Path(file) if file else None, "TAPSTACK_CONFIG")
+        settings = settings_of(options)
         with ExitStack() as resources:
             queues, kernel = open_device(settings, resources)
             stack = AttachedStack(settings, queues[0], kernel, resources)
