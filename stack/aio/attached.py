@@ -104,7 +104,7 @@ class AttachedStack:
 
 
 def settings_of(options: Mapping[str, Any]) -> ServeSettings:
-    """Those of `tapstack serve` by `options`, whose names have underscores, then by the file that TAPSTACK_CONFIG names.
+    """Those of `tapstack serve`: `options`, whose names have underscores, then the file that TAPSTACK_CONFIG names.
 
     Raises ConfigurationError.
     """
